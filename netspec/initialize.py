@@ -1,0 +1,196 @@
+"""Which initialiser each parameter gets: the `init` rules of the network and of its blocks, resolved.
+
+A rule selects modules by the name of an op, or by path, relative to the network or block it stands in; `*` stands for
+one name of a path and `**` for any number. Of several rules that fit, a path beats an op; among paths the outermost
+table wins, so a network can overrule a block it uses, and among ops the innermost. A parameter that no rule names
+keeps PyTorch's own initialisation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from netspec.diagnostics import Problem, Reporter, suggest
+from netspec.expressions import Word, compile_expression, unknown_name
+from netspec.graph import Body, Graph, Node, node_state
+from netspec.initializers import INITIALIZERS, Initializer
+from netspec.ops import OP_NAMES
+from netspec.ops.base import Op, State, create, word_choices
+from netspec.source import Mapping, Scalar, Sequence, Source, is_null
+from netspec.spec import InitRule, Spec
+
+_USUAL = frozenset({"weight", "bias", "value"})  # may be missing from some of the modules that a rule selects
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`initializer` fills `parameter` of the module at `path`; a learned parameter is named by its path alone."""
+
+    path: str
+    parameter: str
+    initializer: Initializer
+
+
+def initialize(spec: Spec, root: Body, scope: dict[str, Any], reporter: Reporter) -> Graph:
+    """The graph of `root`, with the initialisation rules of `spec` resolved. Mistakes go to `reporter`."""
+    resolver = _Resolver(reporter)
+    assignments = tuple(resolver.resolve(root, spec.network.init, scope))
+    network = spec.network
+    return Graph(network.name, root, network.about, network.reference, dict(root.arguments), assignments)
+
+
+@dataclass(eq=False)
+class _Table:
+    """The rules of one network or block instance, whose paths start at `base`."""
+
+    base: str
+    rules: tuple[InitRule, ...]
+    scope: dict[str, Any]
+    ops: dict[str, InitRule] = field(init=False)
+    paths: list[tuple[re.Pattern[str], InitRule]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ops = {rule.selector.text: rule for rule in self.rules if rule.selector.text in OP_NAMES}
+        self.paths = [(_pattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
+
+
+@dataclass(eq=False)
+class _Resolver:
+    reporter: Reporter
+    known: dict[Any, tuple[tuple[str, Initializer], ...]] = field(default_factory=dict)
+    matched: set[InitRule] = field(default_factory=set)
+    offered: dict[tuple[InitRule, str], set[str]] = field(default_factory=dict)
+    scopes: list[_Table] = field(default_factory=list)
+
+    def resolve(self, root: Body, rules: tuple[InitRule, ...], scope: dict[str, Any]) -> Iterator[Assignment]:
+        top = _Table("", rules, scope)
+        pending: list[tuple[str, Node, tuple[_Table, ...]]] = [("", node, (top,)) for node in reversed(root.nodes)]
+        self.scopes.append(top)
+        while pending:
+            prefix, node, tables = pending.pop()
+            if node.shares:
+                continue
+            path = prefix + node.name
+            if isinstance(node.target, Body):
+                if node.target.init is not None:
+                    table = _Table(path + ".", *node.target.init)
+                    self.scopes.append(table)
+                    tables = (*tables, table)
+                pending.extend((path + ".", child, tables) for child in reversed(node.target.nodes))
+                continue
+            for parameter, initializer in self.op(path, node, node.target, tables):
+                yield Assignment(path, parameter, initializer)
+        self.check_rules()
+
+    def op(self, path: str, node: Node, op: Op, tables: tuple[_Table, ...]) -> tuple[tuple[str, Initializer], ...]:
+        """What the rules say of one op's parameters, in the order the rules name them."""
+        rules = self.fitting(path, node.kind, tables)
+        if not rules:
+            return ()
+        key = (id(op), node.input_types, tuple((id(rule), id(table)) for rule, table in rules))
+        if key not in self.known:
+            self.known[key] = tuple(self.assign(node, op, rules))
+        return self.known[key]
+
+    def fitting(self, path: str, kind: str, tables: tuple[_Table, ...]) -> list[tuple[InitRule, _Table]]:
+        by_path = [
+            (rule, table)
+            for table in tables
+            for pattern, rule in table.paths
+            if pattern.fullmatch(path, len(table.base))
+        ]
+        by_op = [(table.ops[kind], table) for table in reversed(tables) if kind in table.ops]
+        return by_path + by_op
+
+    def assign(
+        self, node: Node, op: Op, rules: list[tuple[InitRule, _Table]]
+    ) -> Iterator[tuple[str, Initializer]]:
+        states = {name or "value": state for name, state in node_state(node).items() if state.trainable}
+        done: set[str] = set()
+        for rule, table in rules:
+            self.matched.add(rule)
+            for key, source in rule.initializers:
+                self.offered.setdefault((rule, key.text), set()).update(states)
+                if key.text in done or key.text not in states:
+                    continue
+                done.add(key.text)
+                scope = {**table.scope, **_facts(node, op, states[key.text])}
+                with self.reporter.catch(source.span):
+                    yield key.text, _initializer(source, scope)
+
+    def check_rules(self) -> None:
+        """Report path rules that select nothing, and parameters that no selected module has."""
+        for rule in dict.fromkeys(rule for table in self.scopes for rule in table.rules):
+            selector = rule.selector
+            if rule not in self.matched and selector.text not in OP_NAMES:
+                help = suggest(selector.text, OP_NAMES, "the op") or ("a path is made of node names and dots",)
+                message = f"no module with parameters is called `{selector.text}`"
+                self.reporter.error("unmatched-init", message, selector.span, help=help)
+            for key, _ in rule.initializers:
+                offered = self.offered.get((rule, key.text))
+                if offered is not None and key.text not in offered and key.text not in _USUAL:
+                    help = suggest(key.text, offered)
+                    message = f"`{selector.text}` has no parameter `{key.text}`"
+                    self.reporter.error("unknown-argument", message, key.span, help=help)
+
+
+def _pattern(selector: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*|\*)", selector)
+    return re.compile("".join({"**": r".*", "*": r"[^.]*"}.get(part, re.escape(part)) for part in parts))
+
+
+def _facts(node: Node, op: Op, state: State) -> dict[str, Any]:
+    """What an expression in a rule may ask of the module it fills."""
+    facts: dict[str, Any] = {name: getattr(op, name) for name in type(op).model_fields}
+    if node.inputs:
+        facts["input"] = node.inputs[0].type
+    if len(state.shape) > 1:
+        outer, inner, *rest = state.shape
+        field_size = State(tuple(rest)).elements
+        facts |= {"fan_in": inner * field_size, "fan_out": outer * field_size}
+    return facts
+
+
+def _initializer(source: Source, scope: dict[str, Any]) -> Initializer:
+    """`zeros`, `{constant: 0.5}` or `{normal: {std: 0.01}}` as an initialiser. Raises `Problem`."""
+    name: Scalar
+    arguments: Source | None = None
+    if isinstance(source, Scalar):
+        name = source
+    elif isinstance(source, Mapping) and len(source.entries) == 1:
+        name, arguments = source.entries[0]
+    else:
+        raise Problem("wrong-type", "an initialiser is a name, or a name with arguments", help=("such as `zeros`",))
+    if name.text not in INITIALIZERS:
+        help = suggest(name.text, INITIALIZERS)
+        raise Problem("unknown-initializer", f"unknown initialiser `{name.text}`", help=help).place(name.span)
+    model = INITIALIZERS[name.text]
+    sources: dict[str, Source] = {}
+    if isinstance(arguments, Mapping):
+        sources = {key.text: value for key, value in arguments.entries}
+    elif arguments is not None and not is_null(arguments):
+        items = arguments.items if isinstance(arguments, Sequence) else [arguments]
+        if len(items) > len(model.model_fields):
+            raise Problem("too-many-arguments", f"`{name.text}` takes {len(model.model_fields)} arguments")
+        sources = dict(zip(model.model_fields, items, strict=False))
+    values: dict[str, Any] = {}
+    for argument, value in sources.items():
+        if not isinstance(value, Scalar):
+            raise Problem("wrong-type", f"`{argument}` takes a single value").place(value.span)
+        if value.text in word_choices(model, argument):
+            values[argument] = value.text
+            continue
+        try:
+            values[argument] = compile_expression(value.text).evaluate(scope)
+            if isinstance(values[argument], Word) and not word_choices(model, argument):
+                raise unknown_name(values[argument], scope)
+        except Problem as problem:
+            raise problem.place(value.inner) from None
+    try:
+        return create(model, name.text, values)
+    except Problem as problem:
+        at = sources.get(problem.argument or "", source)
+        raise problem.place(at.span) from None

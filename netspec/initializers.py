@@ -1,0 +1,126 @@
+"""The initialisers of `torch.nn.init`, by PyTorch's names without the underscore."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Nonlinearity = Literal[
+    "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
+]  # fmt: skip
+
+
+class Initializer(BaseModel):
+    """Base class: the fields are the arguments of the function of the same name in `torch.nn.init`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    function: ClassVar[str]
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the PyTorch function."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class Zeros(Initializer):
+    """All 0."""
+
+    function: ClassVar = "zeros_"
+
+
+class Ones(Initializer):
+    """All 1."""
+
+    function: ClassVar = "ones_"
+
+
+class Constant(Initializer):
+    """All `val`."""
+
+    function: ClassVar = "constant_"
+    val: float
+
+
+class Normal(Initializer):
+    """Normal distribution."""
+
+    function: ClassVar = "normal_"
+    mean: float = 0.0
+    std: float = 1.0
+
+
+class TruncNormal(Initializer):
+    """Normal distribution cut off at `a` and `b`, which are values, not standard deviations."""
+
+    function: ClassVar = "trunc_normal_"
+    mean: float = 0.0
+    std: float = 1.0
+    a: float = -2.0
+    b: float = 2.0
+
+
+class Uniform(Initializer):
+    """Uniform distribution from `a` to `b`."""
+
+    function: ClassVar = "uniform_"
+    a: float = 0.0
+    b: float = 1.0
+
+
+class KaimingNormal(Initializer):
+    """He et al., Delving deep into rectifiers, 2015, with a normal distribution."""
+
+    function: ClassVar = "kaiming_normal_"
+    a: float = 0.0
+    mode: Literal["fan_in", "fan_out"] = "fan_in"
+    nonlinearity: Nonlinearity = "leaky_relu"
+
+
+class KaimingUniform(KaimingNormal):
+    """He et al., Delving deep into rectifiers, 2015, with a uniform distribution."""
+
+    function: ClassVar = "kaiming_uniform_"
+
+
+class XavierNormal(Initializer):
+    """Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010."""
+
+    function: ClassVar = "xavier_normal_"
+    gain: float = 1.0
+
+
+class XavierUniform(XavierNormal):
+    """Glorot and Bengio, 2010, with a uniform distribution."""
+
+    function: ClassVar = "xavier_uniform_"
+
+
+class Orthogonal(Initializer):
+    """Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear neural networks, 2013."""
+
+    function: ClassVar = "orthogonal_"
+    gain: float = 1.0
+
+
+class Dirac(Initializer):
+    """The identity as a convolution."""
+
+    function: ClassVar = "dirac_"
+    groups: int = 1
+
+
+INITIALIZERS: dict[str, type[Initializer]] = {
+    "constant": Constant,
+    "dirac": Dirac,
+    "kaiming_normal": KaimingNormal,
+    "kaiming_uniform": KaimingUniform,
+    "normal": Normal,
+    "ones": Ones,
+    "orthogonal": Orthogonal,
+    "trunc_normal": TruncNormal,
+    "uniform": Uniform,
+    "xavier_normal": XavierNormal,
+    "xavier_uniform": XavierUniform,
+    "zeros": Zeros,
+}

@@ -1,0 +1,137 @@
+"""Attention: every position of one sequence looks at all positions of another, or of its own."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from netspec.diagnostics import Problem
+from netspec.ops.base import Expects, FunctionCall, ModuleCall, Op, Positive, Probability, State
+from netspec.shapes import TensorType, divides, mismatch
+
+OptionalScale = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)] | None,
+    Expects("a number, or `none` for one over the root of the features"),
+]
+
+
+class MultiheadAttention(Op):
+    """Attention in `num_heads` parallel heads, with learned projections before and after.
+
+    One input attends to itself. Two inputs are the query, and the key that is also the value; three are query, key
+    and value. The weights of the heads are not returned. With `is_causal` a position sees no later one.
+
+    Shape: length × features, and for key and value their length × any features → as the query.
+    Cost: one multiply-accumulate per projection weight and position, and for each pair of a query and a key position
+    two per feature. The positions that `add_bias_kv` and `add_zero_attn` add to the keys count; a causal mask saves
+    nothing.
+    Source: Vaswani et al., Attention is all you need, 2017.
+    """
+
+    category: ClassVar = "attention"
+    arity: ClassVar[tuple[int, int | None]] = (1, 3)
+
+    num_heads: Positive
+    dropout: Probability = 0.0
+    bias: bool = True
+    add_bias_kv: bool = False
+    add_zero_attn: bool = False
+    is_causal: bool = False
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        query, key, value = _query_key_value(inputs)
+        for x in inputs:
+            if x.rank != 2:
+                raise Problem("wrong-rank", f"{{op}} takes sequences, length × features, got {x}")
+        divides(self.num_heads, query.shape[1], "the features of the query", "num_heads")
+        if key.shape[0] != value.shape[0]:
+            raise mismatch("needs a key and a value of equal length", (key, value))
+        if self.is_causal and key.shape[0] != query.shape[0]:
+            message = f"`is_causal` needs a query and a key of equal length, got {query} and {key}"
+            raise Problem("shape-mismatch", message, argument="is_causal")
+        return query
+
+    def state(self, *inputs: TensorType) -> dict[str, State]:
+        width, *others = (x.shape[1] for x in _query_key_value(inputs))
+        if all(features == width for features in others):
+            result = {"in_proj_weight": State((3 * width, width))}
+        else:
+            names = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
+            result = {name: State((width, features)) for name, features in zip(names, (width, *others), strict=True)}
+        if self.bias:
+            result["in_proj_bias"] = State((3 * width,))
+        if self.add_bias_kv:
+            result |= {name: State((1, 1, width)) for name in ("bias_k", "bias_v")}
+        result["out_proj.weight"] = State((width, width))
+        return result | ({"out_proj.bias": State((width,))} if self.bias else {})
+
+    def macs(self, *inputs: TensorType) -> int:
+        query, key, value = _query_key_value(inputs)
+        length, width = query.shape
+        projections = width * (2 * query.elements + key.elements + value.elements)
+        positions = key.shape[0] + self.add_bias_kv + self.add_zero_attn
+        return projections + 2 * length * positions * width
+
+    def torch(self, *inputs: TensorType) -> ModuleCall:
+        query, key, value = _query_key_value(inputs)
+        length, width = query.shape
+        options = self.changed("dropout", "bias", "add_bias_kv", "add_zero_attn")
+        options |= {"kdim": key.shape[1]} if key.shape[1] != width else {}
+        options |= {"vdim": value.shape[1]} if value.shape[1] != width else {}
+        takes = ("{0}, {0}, {0}", "{0}, {1}, {1}", "{0}, {1}, {2}")[len(inputs) - 1] + ", need_weights=False"
+        if self.is_causal:
+            later = f"{{0}}.new_ones(({length}, {length}), dtype=torch.bool).triu(1)"
+            takes += f", attn_mask={later}, is_causal=True"
+        options |= {"batch_first": True}
+        return ModuleCall("nn.MultiheadAttention", (width, self.num_heads), options, takes, ("{}[0]",))
+
+
+def _query_key_value(inputs: tuple[TensorType, ...]) -> tuple[TensorType, TensorType, TensorType]:
+    """One input stands for all three, a second one for key and value."""
+    return inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1]
+
+
+class ScaledDotProductAttention(Op):
+    """Values averaged by the softmax of query · key, without any learned weights.
+
+    Inputs are query, key and value, with equal axes before the last two, such as the heads. `scale` is one over the
+    root of the features unless given; `dropout_p` applies in training alone; with `is_causal` a position sees no
+    later one.
+
+    Shape: ... × length × features, ... × other × features, ... × other × out → ... × length × out.
+    Cost: for each pair of positions one multiply-accumulate per feature and per output; a causal mask saves nothing.
+    Source: Vaswani et al., Attention is all you need, 2017.
+    """
+
+    category: ClassVar = "attention"
+    arity: ClassVar[tuple[int, int | None]] = (3, 3)
+
+    dropout_p: Probability = 0.0
+    is_causal: bool = False
+    scale: OptionalScale = None
+
+    def infer(self, query: TensorType, key: TensorType, value: TensorType) -> TensorType:
+        inputs = (query, key, value)
+        for x in inputs:
+            if x.rank < 2:
+                raise Problem("wrong-rank", f"{{op}} takes at least length and features, got {x}")
+        if len({x.shape[:-2] for x in inputs}) > 1:
+            raise mismatch("needs equal axes before the last two", inputs)
+        if query.shape[-1] != key.shape[-1]:
+            raise mismatch("needs a query and a key of equal features", (query, key))
+        if key.shape[-2] != value.shape[-2]:
+            raise mismatch("needs a key and a value of equal length", (key, value))
+        return query.with_shape((*query.shape[:-1], value.shape[-1]))
+
+    def macs(self, query: TensorType, key: TensorType, value: TensorType) -> int:
+        pairs = prod(query.shape[:-1]) * key.shape[-2]
+        return pairs * (query.shape[-1] + value.shape[-1])
+
+    def torch(self, query: TensorType, key: TensorType, value: TensorType) -> FunctionCall:
+        options = {name: repr(value) for name, value in self.changed("dropout_p", "is_causal", "scale").items()}
+        if self.dropout_p:
+            options["dropout_p"] = f"{self.dropout_p!r} if {{training}} else 0.0"
+        arguments = ["{0}", "{1}", "{2}", *(f"{name}={value}" for name, value in options.items())]
+        return FunctionCall(f"F.scaled_dot_product_attention({', '.join(arguments)})")

@@ -1,0 +1,285 @@
+"""What an op is: typed fields, a shape rule, its learned state, its cost and the PyTorch call that runs it.
+
+One class describes one op completely. Validation, shape errors, counts, modules, exported source, colours, the
+reference page and the contract tests all derive from it, so there is nothing else to keep in step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from math import prod
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from netspec.diagnostics import Problem, listing, suggest
+from netspec.expressions import show
+from netspec.shapes import BYTES, Shape, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One learned parameter or buffer of an op: its whole shape, its dtype, and whether it is trained and saved."""
+
+    shape: Shape
+    dtype: str = "float32"
+    trainable: bool = True
+    persistent: bool = True
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * BYTES[self.dtype]
+
+
+def buffer(*shape: int, dtype: str = "float32") -> State:
+    """A saved tensor that is not trained, such as a running mean."""
+    return State(shape, dtype, trainable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleCall:
+    """An op that is a PyTorch module: how to construct it and how to call it.
+
+    `target` is a dotted name such as `nn.Conv2d`. `takes` are the call's arguments, with `{0}`, `{1}` ... for the
+    inputs. `gives` has one template per output, in which `{}` is what the module returned.
+    """
+
+    target: str
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    takes: str = "{0}"
+    gives: tuple[str, ...] = ("{}",)
+
+    @property
+    def plain(self) -> bool:
+        """True when the module maps its one input to its one output by itself, so it can stand in a Sequential."""
+        return self.takes == "{0}" and self.gives == ("{}",)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """An op without a module: `code` is a Python expression over the inputs `{0}`, `{1}` ...
+
+    `{training}` in it stands for whether the network is in training mode. `gives` has one template per output, in
+    which `{}` is the value of `code`.
+    """
+
+    code: str
+    gives: tuple[str, ...] = ("{}",)
+
+
+@dataclass(frozen=True, slots=True)
+class StateCall:
+    """An op that is a learned parameter or a constant of the module around it. `values` fill a constant."""
+
+    state: State
+    values: Any = None
+
+
+Call = ModuleCall | FunctionCall | StateCall
+
+
+@dataclass(frozen=True, slots=True)
+class Expects:
+    """What a field takes, in words, for error messages."""
+
+    text: str
+
+
+Positive = Annotated[int, Field(gt=0), Expects("a positive integer")]
+NonNegative = Annotated[int, Field(ge=0), Expects("an integer of at least 0")]
+Number = Annotated[float, Field(allow_inf_nan=False), Expects("a number")]
+Probability = Annotated[float, Field(ge=0, le=1), Expects("a number from 0 to 1")]
+Axis = Annotated[int, Expects("an axis number")]
+Axes = Annotated[tuple[int, ...], Field(min_length=1), Expects("one or more axis numbers")]
+_Sizes = tuple[Annotated[int, Field(gt=0)], ...]
+_Margins = tuple[Annotated[int, Field(ge=0)], ...]
+Size = Annotated[
+    Annotated[int, Field(gt=0)] | _Sizes, Expects("a positive integer, or a list with one for each spatial axis")
+]
+Margin = Annotated[
+    Annotated[int, Field(ge=0)] | _Margins,
+    Expects("an integer of at least 0, or a list with one for each spatial axis"),
+]
+
+ANY_DTYPE = frozenset(BYTES)
+
+
+class Op(BaseModel):
+    """Base class of all ops. A subclass declares its fields and overrides `infer` and `torch`, and what else differs.
+
+    Fields are in the order of their positional arguments and carry PyTorch's names and defaults. Methods receive the
+    types of the inputs and may raise `Problem`; `{op}` in its message stands for the op's name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    category: ClassVar[str]
+    """Decides the colour in a picture."""
+    arity: ClassVar[tuple[int, int | None]] = (1, 1)
+    """Least and greatest number of inputs."""
+    variadic: ClassVar[str | None] = None
+    """The field that takes all positional arguments as one list, as in `permute: [0, 2, 3, 1]`."""
+    merges: ClassVar[bool] = False
+    """Positional arguments are the names of inputs, as in `add: [a, b]`."""
+    dtypes: ClassVar[frozenset[str]] = frozenset({"float32"})
+    """The dtypes that inputs may have."""
+    unbatched: ClassVar[bool] = False
+    """Accepts parameters and constants as inputs, which have no batch axis."""
+    output_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the outputs, where there are several and they have names."""
+
+    def infer(self, *inputs: TensorType) -> TensorType | tuple[TensorType, ...]:
+        """The type of the output, or of each output."""
+        raise TypeError(f"{type(self).__name__} has no shape rule")
+
+    def state(self, *inputs: TensorType) -> dict[str, State]:
+        """Parameters and buffers by name, in the order of PyTorch's `state_dict`."""
+        return {}
+
+    def macs(self, *inputs: TensorType) -> int:
+        """Multiply-accumulates for one sample, counted as PyTorch's flop counter does: matrix products alone."""
+        return 0
+
+    def torch(self, *inputs: TensorType) -> Call:
+        """The PyTorch call that runs this op."""
+        raise TypeError(f"{type(self).__name__} has no PyTorch call")
+
+    def outputs(self, *inputs: TensorType) -> tuple[TensorType, ...]:
+        """The type of every output. Raises `Problem` where the inputs do not fit this op."""
+        for type in inputs:
+            if type.dtype not in self.dtypes:
+                expected = " or ".join(sorted(self.dtypes))
+                raise Problem("wrong-dtype", f"{{op}} takes {expected} input, got {type}")
+            if not type.batched and not self.unbatched:
+                help = ("use it in `add`, `mul`, `matmul` or `concat`, next to a value with a batch axis",)
+                message = f"{{op}} takes a value with a batch axis, got a parameter or constant of shape {type}"
+                raise Problem("wrong-rank", message, help=help)
+        result = self.infer(*inputs)
+        return result if isinstance(result, tuple) else (result,)
+
+    def changed(self, *names: str) -> dict[str, Any]:
+        """The named fields whose value is not the default: the keyword arguments worth writing."""
+        fields = type(self).model_fields
+        return {name: value for name in names if (value := getattr(self, name)) != fields[name].default}
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def create(model: type[Model], name: str, arguments: dict[str, Any]) -> Model:
+    """Validate `arguments` and make the op or initialiser called `name`. Raises `Problem` about the first wrong one."""
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        raise _argument_problem(model, name, arguments, error) from None
+
+
+def _argument_problem(model: type[BaseModel], name: str, arguments: dict[str, Any], error: ValidationError) -> Problem:
+    first = error.errors(include_url=False, include_context=False)[0]
+    fields = model.model_fields
+    argument = str(first["loc"][0]) if first["loc"] else None
+    if argument is None:
+        return Problem("wrong-value", f"invalid arguments for `{name}`")
+    if first["type"] == "extra_forbidden":
+        return unknown_argument(name, argument, fields)
+    if first["type"] == "missing":
+        missing = [f for f, info in fields.items() if info.is_required() and f not in arguments]
+        message = f"`{name}` needs {listing(missing)}"
+        return Problem("missing-argument", message, help=(f"write `{usage(model, name)}`",))
+    value = arguments[argument]
+    choices = field_choices(fields[argument])
+    help = suggest(value, choices) if isinstance(value, str) else ()
+    message = f"`{argument}` of `{name}` must be {expectation(fields[argument])}, got `{show(value)}`"
+    return Problem("wrong-type", message, argument=argument, help=help)
+
+
+def unknown_argument(name: str, argument: str, known: Any) -> Problem:
+    """The problem of an argument that an op, block or initializer does not have."""
+    help = suggest(argument, known)
+    if not help:
+        help = (f"`{name}` takes {listing(known)}" if known else f"`{name}` takes no arguments",)
+    return Problem("unknown-argument", f"`{name}` has no argument `{argument}`", argument=argument, help=help)
+
+
+def usage(model: type[BaseModel], name: str) -> str:
+    """How a node of this op is written, required arguments alone."""
+    required = [f for f, info in model.model_fields.items() if info.is_required()]
+    if not required:
+        return name
+    return f"{name}: {required[0]}" if len(required) == 1 else f"{name}: [{', '.join(required)}]"
+
+
+@cache
+def word_choices(model: type[BaseModel], argument: str) -> tuple[str, ...]:
+    """The words that an argument accepts; such a word means itself, whatever else is in scope."""
+    info = model.model_fields.get(argument)
+    return field_choices(info) if info is not None else ()
+
+
+def field_choices(info: FieldInfo) -> tuple[str, ...]:
+    """The words that a field accepts."""
+
+    def words(annotation: Any) -> list[str]:
+        if get_origin(annotation) is Literal:
+            return [word for word in get_args(annotation) if isinstance(word, str)]
+        return [word for part in get_args(annotation) for word in words(part)]
+
+    return tuple(words(info.annotation))
+
+
+def expectation(info: FieldInfo) -> str:
+    """What a field takes, in words."""
+    for item in info.metadata:
+        if isinstance(item, Expects):
+            return item.text
+    choices = field_choices(info)
+    if choices:
+        return listing(choices, "or")
+    names: dict[Any, str] = {bool: "`true` or `false`", int: "an integer", float: "a number", str: "a word"}
+    return names.get(info.annotation, "valid") if info.annotation else "valid"
+
+
+# Rules that several families share -----------------------------------------------------------------------------------
+
+
+def spatial_rank(x: TensorType) -> int:
+    """Number of spatial axes of a value with channels, 1 to 3. Raises `Problem`."""
+    rank = x.rank - 1
+    if not 1 <= rank <= 3:
+        help = ("it was flattened before: move this node ahead of the `flatten`",) if rank == 0 else ()
+        raise Problem("wrong-rank", f"{{op}} takes channels and 1 to 3 spatial axes, got {x}", help=help)
+    return rank
+
+
+NumberType = TypeVar("NumberType", int, float)
+
+
+def per_axis(value: NumberType | tuple[NumberType, ...], rank: int, argument: str) -> tuple[NumberType, ...]:
+    """One number for each spatial axis. Raises `Problem` when a list has another length."""
+    if not isinstance(value, tuple):
+        return (value,) * rank
+    if len(value) != rank:
+        axes = "1 spatial axis" if rank == 1 else f"{rank} spatial axes"
+        message = f"`{argument}` has {len(value)} numbers, but the input has {axes}"
+        raise Problem("wrong-rank", message, argument=argument)
+    return value
+
+
+def unlisted(value: int | tuple[int, ...]) -> int | tuple[int, ...]:
+    """The number in a list of one, which is what a variadic field gets from a single number."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+def compact(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The short way to write one number for each axis."""
+    return values[0] if len(set(values)) == 1 else values

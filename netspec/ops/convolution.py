@@ -1,0 +1,135 @@
+"""Convolutions over 1, 2 or 3 spatial axes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from netspec.diagnostics import Problem
+from netspec.ops.base import Expects, Margin, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
+from netspec.shapes import TensorType, divides, window
+
+Padding = Annotated[
+    Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...] | Literal["same", "valid"],
+    Expects("an integer of at least 0, a list with one for each spatial axis, `same` or `valid`"),
+]
+
+
+class Conv(Op):
+    """Convolution: slides `out_channels` kernels over the spatial axes.
+
+    `padding: same` pads both sides by half of the dilated kernel, which keeps the size at stride 1 and, unlike
+    PyTorch's word, may go with a stride; it needs an odd kernel.
+
+    Shape: channels × spatial → out_channels × windows.
+    Cost: one multiply-accumulate per weight and output position.
+    Source: LeCun et al., Gradient-based learning applied to document recognition, 1998.
+    """
+
+    category: ClassVar = "convolution"
+
+    out_channels: Positive
+    kernel_size: Size
+    stride: Size = 1
+    padding: Padding = 0
+    dilation: Size = 1
+    groups: Positive = 1
+    bias: bool = True
+    padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+
+    def infer(self, x: TensorType) -> TensorType:
+        rank = spatial_rank(x)
+        divides(self.groups, x.channels, "the channels of the input", "groups")
+        divides(self.groups, self.out_channels, "`out_channels`", "groups")
+        kernel = per_axis(self.kernel_size, rank, "kernel_size")
+        stride = per_axis(self.stride, rank, "stride")
+        dilation = per_axis(self.dilation, rank, "dilation")
+        padding = self._padding(rank)
+        if self.padding_mode in ("reflect", "circular"):
+            for size, margin in zip(x.spatial, padding, strict=True):
+                if margin > size or (margin == size and self.padding_mode == "reflect"):
+                    message = f"padding of {margin} is too wide for `{self.padding_mode}` on an axis of {size}"
+                    raise Problem("padding-too-large", message, argument="padding")
+        return x.with_shape((self.out_channels, *map(window, x.spatial, kernel, stride, padding, dilation)))
+
+    def state(self, x: TensorType) -> dict[str, State]:
+        kernel = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
+        weight = {"weight": State((self.out_channels, x.channels // self.groups, *kernel))}
+        return weight | ({"bias": State((self.out_channels,))} if self.bias else {})
+
+    def macs(self, x: TensorType) -> int:
+        return self.state(x)["weight"].elements * prod(self.infer(x).spatial)
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        rank = spatial_rank(x)
+        padding = compact(self._padding(rank))
+        options = self.changed("stride") | ({"padding": padding} if padding else {})
+        options |= self.changed("dilation", "groups", "bias", "padding_mode")
+        return ModuleCall(f"nn.Conv{rank}d", (x.channels, self.out_channels, self.kernel_size), options)
+
+    def _padding(self, rank: int) -> tuple[int, ...]:
+        if self.padding == "valid":
+            return (0,) * rank
+        if self.padding != "same":
+            return per_axis(self.padding, rank, "padding")
+        kernel = per_axis(self.kernel_size, rank, "kernel_size")
+        reach = [d * (k - 1) for k, d in zip(kernel, per_axis(self.dilation, rank, "dilation"), strict=True)]
+        if any(r % 2 for r in reach):
+            message = f"`padding: same` needs an odd kernel, got `kernel_size` {self.kernel_size}"
+            help = ("use an odd kernel, or a `pad` node with different margins before it",)
+            raise Problem("even-kernel", message, argument="padding", help=help)
+        return tuple(r // 2 for r in reach)
+
+
+class ConvTranspose(Op):
+    """Transposed convolution: the gradient of a convolution, used to enlarge a feature map.
+
+    Shape: channels × spatial → out_channels × ((size − 1) · stride − 2 · padding + dilation · (kernel − 1)
+    + output_padding + 1) on each spatial axis.
+    Cost: one multiply-accumulate per weight and input position.
+    Source: Zeiler et al., Deconvolutional networks, 2010.
+    """
+
+    category: ClassVar = "convolution"
+
+    out_channels: Positive
+    kernel_size: Size
+    stride: Size = 1
+    padding: Margin = 0
+    output_padding: Margin = 0
+    groups: Positive = 1
+    bias: bool = True
+    dilation: Size = 1
+
+    def infer(self, x: TensorType) -> TensorType:
+        rank = spatial_rank(x)
+        divides(self.groups, x.channels, "the channels of the input", "groups")
+        divides(self.groups, self.out_channels, "`out_channels`", "groups")
+        names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+        axes = zip(x.spatial, *(per_axis(getattr(self, name), rank, name) for name in names), strict=True)
+        spatial = []
+        for size, kernel, stride, padding, extra, dilation in axes:
+            if extra >= max(stride, dilation):
+                message = f"`output_padding` of {extra} must be smaller than the stride or the dilation"
+                raise Problem("padding-too-large", message, argument="output_padding")
+            length = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1
+            if length < 1:
+                message = f"padding of {padding} leaves nothing of an output of {length + 2 * padding}"
+                raise Problem("padding-too-large", message, argument="padding")
+            spatial.append(length)
+        return x.with_shape((self.out_channels, *spatial))
+
+    def state(self, x: TensorType) -> dict[str, State]:
+        kernel = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
+        weight = {"weight": State((x.channels, self.out_channels // self.groups, *kernel))}
+        return weight | ({"bias": State((self.out_channels,))} if self.bias else {})
+
+    def macs(self, x: TensorType) -> int:
+        return self.state(x)["weight"].elements * prod(x.spatial)
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        arguments = (x.channels, self.out_channels, self.kernel_size)
+        options = self.changed("stride", "padding", "output_padding", "groups", "bias", "dilation")
+        return ModuleCall(f"nn.ConvTranspose{spatial_rank(x)}d", arguments, options)

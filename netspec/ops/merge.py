@@ -1,0 +1,139 @@
+"""Ops that bring several values together."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from netspec.diagnostics import Problem
+from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Op
+from netspec.shapes import TensorType, broadcast, mismatch
+
+
+class _Elementwise(Op):
+    """Base of the ops that combine values element by element, stretching axes of length 1."""
+
+    category: ClassVar = "merge"
+    arity: ClassVar[tuple[int, int | None]] = (2, None)
+    merges: ClassVar = True
+    unbatched: ClassVar = True
+    symbol: ClassVar[str]
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        return broadcast(inputs)
+
+    def torch(self, *inputs: TensorType) -> FunctionCall:
+        return FunctionCall(f" {self.symbol} ".join(f"{{{i}}}" for i in range(len(inputs))))
+
+
+class Add(_Elementwise):
+    """Sum of two or more values, as at the end of a residual block.
+
+    Shape: equal shapes, or axes of length 1 that stretch.
+    Cost: no multiply-accumulates.
+    Source: He et al., Deep residual learning for image recognition, 2015.
+    """
+
+    symbol: ClassVar = "+"
+
+
+class Mul(_Elementwise):
+    """Product of two or more values, as where squeeze-and-excitation scales channels.
+
+    Shape: equal shapes, or axes of length 1 that stretch.
+    Cost: no multiply-accumulates: a product without a sum.
+    Source: Hu et al., Squeeze-and-excitation networks, 2017.
+    """
+
+    symbol: ClassVar = "*"
+
+
+class Sub(_Elementwise):
+    """Difference of two values.
+
+    Shape: equal shapes, or axes of length 1 that stretch.
+    Cost: no multiply-accumulates.
+    """
+
+    arity: ClassVar = (2, 2)
+    symbol: ClassVar = "-"
+
+
+class Concat(Op):
+    """Values joined along one axis, the channels unless `dim` says otherwise.
+
+    Next to values with a batch axis, a parameter or constant has a first axis of 1 and is repeated for each sample,
+    as the class token of a vision transformer.
+
+    Shape: equal on all axes but `dim`, whose lengths add up.
+    Cost: none.
+    Source: Szegedy et al., Going deeper with convolutions, 2014.
+    """
+
+    category: ClassVar = "merge"
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
+    merges: ClassVar = True
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    dim: Axis = 1
+
+    def infer(self, *inputs: TensorType) -> TensorType:
+        batched = any(x.batched for x in inputs)
+        types = [_for_each_sample(x) if batched and not x.batched else x for x in inputs]
+        first = types[0]
+        axis = first.axis(self.dim)
+        for other in types[1:]:
+            same_rank = other.rank == first.rank and other.dtype == first.dtype
+            if not same_rank or _without(other, axis) != _without(first, axis):
+                raise mismatch(f"needs shapes that are equal but for axis {self.dim}", types)
+        length = sum(x.shape[axis] for x in types)
+        return first.with_shape((*first.shape[:axis], length, *first.shape[axis + 1 :]))
+
+    def torch(self, *inputs: TensorType) -> FunctionCall:
+        values = [f"{{{i}}}" for i in range(len(inputs))]
+        batch = next((value for value, x in zip(values, inputs, strict=True) if x.batched), None)
+        if batch is not None:
+            for i, x in enumerate(inputs):
+                if not x.batched:
+                    values[i] += f".expand({batch}.shape[0]{', -1' * (x.rank - 1)})"
+        return FunctionCall(f"torch.cat([{', '.join(values)}], {self.dim})")
+
+
+def _for_each_sample(x: TensorType) -> TensorType:
+    """A parameter or constant as one sample sees it. Raises `Problem` unless its first axis can be the batch."""
+    if x.rank == 0 or x.shape[0] != 1:
+        message = f"{{op}} repeats a parameter or constant for each sample if its first axis is 1, got {x}"
+        raise Problem("shape-mismatch", message)
+    return TensorType(x.shape[1:], x.dtype)
+
+
+def _without(x: TensorType, axis: int) -> tuple[int, ...]:
+    return x.shape[:axis] + x.shape[axis + 1 :]
+
+
+class Matmul(Op):
+    """Matrix product of two values over their last two axes; earlier axes broadcast.
+
+    Shape: ... × n × k and ... × k × m → ... × n × m.
+    Cost: n · k · m multiply-accumulates for each pair of matrices.
+    """
+
+    category: ClassVar = "linear"
+    arity: ClassVar = (2, 2)
+    merges: ClassVar = True
+    unbatched: ClassVar = True
+
+    def infer(self, a: TensorType, b: TensorType) -> TensorType:
+        for x in (a, b):
+            if x.rank < 2:
+                raise Problem("wrong-rank", f"{{op}} takes matrices, so at least two axes behind the batch, got {x}")
+        if a.shape[-1] != b.shape[-2]:
+            raise mismatch("needs the last axis of the first to equal the last but one of the second", (a, b))
+        outer = broadcast(x.with_shape(x.shape[:-2]) for x in (a, b))
+        return TensorType((*outer.shape, a.shape[-2], b.shape[-1]), a.dtype, outer.batched)
+
+    def macs(self, a: TensorType, b: TensorType) -> int:
+        return self.infer(a, b).elements * a.shape[-1]
+
+    def torch(self, a: TensorType, b: TensorType) -> FunctionCall:
+        return FunctionCall("{0} @ {1}")

@@ -1,0 +1,186 @@
+"""Layers that bring values to mean 0 and variance 1, over the batch, the channels, groups of them or the pixels."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from netspec.diagnostics import Problem
+from netspec.ops.base import Expects, ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
+from netspec.shapes import TensorType, divides
+
+Epsilon = Annotated[float, Field(ge=0, allow_inf_nan=False), Expects("a number of at least 0")]
+PositiveEpsilon = Annotated[float, Field(gt=0, allow_inf_nan=False), Expects("a number above 0")]
+Momentum = Annotated[
+    Annotated[float, Field(allow_inf_nan=False)] | None, Expects("a number, or `none` for a plain average")
+]
+
+
+def _affine(*shape: int, bias: bool = True) -> dict[str, State]:
+    return {"weight": State(shape)} | ({"bias": State(shape)} if bias else {})
+
+
+def _running_statistics(channels: int) -> dict[str, State]:
+    return {
+        "running_mean": buffer(channels),
+        "running_var": buffer(channels),
+        "num_batches_tracked": buffer(dtype="int64"),
+    }
+
+
+class BatchNorm(Op):
+    """Normalizes each channel over the batch and the spatial axes; in evaluation mode by running statistics.
+
+    Shape: features, or channels × 1 to 3 spatial axes; unchanged.
+    Cost: no multiply-accumulates.
+    Source: Ioffe and Szegedy, Batch normalization, 2015.
+    """
+
+    category: ClassVar = "normalization"
+
+    eps: PositiveEpsilon = 1e-5
+    momentum: Momentum = 0.1
+    affine: bool = True
+    track_running_stats: bool = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        if not 1 <= x.rank <= 4:
+            raise Problem("wrong-rank", f"{{op}} takes channels and 0 to 3 spatial axes, got {x}")
+        return x
+
+    def state(self, x: TensorType) -> dict[str, State]:
+        affine = _affine(x.channels) if self.affine else {}
+        return affine | (_running_statistics(x.channels) if self.track_running_stats else {})
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        options = self.changed("eps", "momentum", "affine", "track_running_stats")
+        return ModuleCall(f"nn.BatchNorm{max(1, x.rank - 1)}d", (x.channels,), options)
+
+
+class LayerNorm(Op):
+    """Normalizes each sample over its last axes or, with `channels_first`, each position over its channels.
+
+    `axes` says how many of the last axes are normalized together. PyTorch has no `channels_first`: the channels are
+    moved to the end and back, as in ConvNeXt.
+
+    Shape: unchanged.
+    Cost: no multiply-accumulates.
+    Source: Ba et al., Layer normalization, 2016.
+    """
+
+    category: ClassVar = "normalization"
+
+    axes: Positive = 1
+    eps: Epsilon = 1e-5
+    elementwise_affine: bool = True
+    bias: bool = True
+    channels_first: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.axes > x.rank:
+            message = f"`axes` is {self.axes}, but the input {x} has {x.rank} behind the batch"
+            raise Problem("wrong-rank", message, argument="axes")
+        if self.channels_first and self.axes > 1:
+            message = "`axes` must be 1 with `channels_first`, which normalizes over the channels alone"
+            raise Problem("wrong-value", message, argument="axes", help=("leave one of the two out",))
+        return x
+
+    def state(self, x: TensorType) -> dict[str, State]:
+        return _affine(*self._normalized(x), bias=self.bias) if self.elementwise_affine else {}
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        normalized = self._normalized(x)
+        arguments = (normalized[0] if len(normalized) == 1 else normalized,)
+        options = self.changed("eps", "elementwise_affine", "bias")
+        if not self.channels_first or x.rank == 1:
+            return ModuleCall("nn.LayerNorm", arguments, options)
+        last, first = (0, *range(2, x.rank + 1), 1), (0, x.rank, *range(1, x.rank))
+        takes, gives = f"{{0}}.permute{last}", (f"{{}}.permute{first}",)
+        return ModuleCall("nn.LayerNorm", arguments, options, takes, gives)
+
+    def _normalized(self, x: TensorType) -> tuple[int, ...]:
+        return x.shape[:1] if self.channels_first else x.shape[-self.axes :]
+
+
+class GroupNorm(Op):
+    """Normalizes each sample over groups of its channels and the spatial axes.
+
+    Shape: channels × any axes; unchanged.
+    Cost: no multiply-accumulates.
+    Source: Wu and He, Group normalization, 2018.
+    """
+
+    category: ClassVar = "normalization"
+
+    num_groups: Positive
+    eps: Epsilon = 1e-5
+    affine: bool = True
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.rank == 0:
+            raise Problem("wrong-rank", "{op} takes channels and any number of axes, got a scalar")
+        divides(self.num_groups, x.channels, "the channels of the input", "num_groups")
+        return x
+
+    def state(self, x: TensorType) -> dict[str, State]:
+        return _affine(x.channels) if self.affine else {}
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        return ModuleCall("nn.GroupNorm", (self.num_groups, x.channels), self.changed("eps", "affine"))
+
+
+class InstanceNorm(Op):
+    """Normalizes each channel of each sample over the spatial axes, which must hold more than one position.
+
+    Shape: channels × 1 to 3 spatial axes; unchanged.
+    Cost: no multiply-accumulates.
+    Source: Ulyanov et al., Instance normalization, 2016.
+    """
+
+    category: ClassVar = "normalization"
+
+    eps: Epsilon = 1e-5
+    momentum: Number = 0.1
+    affine: bool = False
+    track_running_stats: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        spatial_rank(x)
+        if prod(x.spatial) == 1:
+            message = f"{{op}} needs more than one position on the spatial axes to normalize over, got {x}"
+            raise Problem("shape-mismatch", message, help=("move this node ahead of the pooling",))
+        return x
+
+    def state(self, x: TensorType) -> dict[str, State]:
+        affine = _affine(x.channels) if self.affine else {}
+        return affine | (_running_statistics(x.channels) if self.track_running_stats else {})
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        options = self.changed("eps", "momentum", "affine", "track_running_stats")
+        return ModuleCall(f"nn.InstanceNorm{spatial_rank(x)}d", (x.channels,), options)
+
+
+class LocalResponseNorm(Op):
+    """Divides each value by the energy of its position in the `size` channels around it.
+
+    Shape: channels × at least one axis; unchanged.
+    Cost: no multiply-accumulates.
+    Source: Krizhevsky et al., ImageNet classification with deep convolutional neural networks, 2012.
+    """
+
+    category: ClassVar = "normalization"
+
+    size: Positive
+    alpha: Number = 1e-4
+    beta: Number = 0.75
+    k: Number = 1.0
+
+    def infer(self, x: TensorType) -> TensorType:
+        if x.rank < 2:
+            raise Problem("wrong-rank", f"{{op}} takes channels and at least one more axis, got {x}")
+        return x
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        return ModuleCall("nn.LocalResponseNorm", (self.size,), self.changed("alpha", "beta", "k"))

@@ -1,0 +1,69 @@
+"""Resampling of the spatial axes to another size."""
+
+from __future__ import annotations
+
+from math import floor
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from netspec.diagnostics import Problem
+from netspec.ops.base import Expects, ModuleCall, Op, per_axis, spatial_rank
+from netspec.shapes import TensorType
+
+_Positive = Annotated[int, Field(gt=0)]
+_Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+OptionalSize = Annotated[
+    _Positive | tuple[_Positive, ...] | None, Expects("a positive integer or a list with one for each spatial axis")
+]
+OptionalScale = Annotated[
+    _Scale | tuple[_Scale, ...] | None, Expects("a positive number or a list with one for each spatial axis")
+]
+
+_RANKS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}  # the other modes take any number of axes
+
+
+class Upsample(Op):
+    """Spatial axes brought to `size`, or to `scale_factor` times their size, by interpolation.
+
+    Shape: channels × spatial → channels × size, or channels × floor(spatial · scale_factor).
+    Cost: no multiply-accumulates, as PyTorch counts none.
+    """
+
+    category: ClassVar = "resample"
+
+    size: OptionalSize = None
+    scale_factor: OptionalScale = None
+    mode: Literal["nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact"] = "nearest"
+    align_corners: Annotated[bool | None, Expects("`true`, `false` or `none`")] = None
+
+    def infer(self, x: TensorType) -> TensorType:
+        rank = spatial_rank(x)
+        needed = _RANKS.get(self.mode, rank)
+        if rank != needed:
+            fitting = next(mode for mode, axes in _RANKS.items() if axes == rank)
+            message = f"`mode: {self.mode}` takes {needed} spatial ax{'is' if needed == 1 else 'es'}, got {x}"
+            raise Problem("wrong-rank", message, argument="mode", help=(f"use `{fitting}` or `nearest`",))
+        if self.align_corners is not None and self.mode not in _RANKS:
+            message = f"`align_corners` does not go with `mode: {self.mode}`"
+            raise Problem("wrong-value", message, argument="align_corners", help=("leave it out",))
+        return x.with_shape((x.channels, *self._sizes(x)))
+
+    def torch(self, x: TensorType) -> ModuleCall:
+        return ModuleCall("nn.Upsample", (), self.changed("size", "scale_factor", "mode", "align_corners"))
+
+    def _sizes(self, x: TensorType) -> tuple[int, ...]:
+        if self.size is not None and self.scale_factor is not None:
+            message = "`size` and `scale_factor` exclude each other"
+            raise Problem("wrong-value", message, argument="scale_factor", help=("leave one of the two out",))
+        if self.size is not None:
+            return per_axis(self.size, spatial_rank(x), "size")
+        if self.scale_factor is None:
+            help = ("write `upsample: {scale_factor: 2}` for twice the size",)
+            raise Problem("missing-argument", "{op} needs `size` or `scale_factor`", help=help)
+        factors = per_axis(self.scale_factor, spatial_rank(x), "scale_factor")
+        sizes = tuple(floor(size * factor) for size, factor in zip(x.spatial, factors, strict=True))
+        if not all(sizes):
+            message = f"`scale_factor` leaves nothing of the input {x}"
+            raise Problem("wrong-value", message, argument="scale_factor")
+        return sizes

@@ -1,0 +1,229 @@
+"""YAML text in, a tree of nodes with line and column out. The first stage.
+
+The tree is built from parser events with an explicit stack, so nothing is constructed from tags, nesting is bounded
+before it can exhaust anything, and every scalar keeps its text: what `no` or `1e3` mean is decided by the field that
+holds it, not by YAML's typing rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from netspec.diagnostics import Reporter, SourceFile, Span, SpecError
+
+MAX_BYTES = 1_000_000
+MAX_NESTING = 100
+MAX_NODES = 200_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scalar:
+    """A word, a number or an expression, as text. `plain` is false for quoted scalars."""
+
+    text: str
+    span: Span
+    plain: bool = True
+
+    @property
+    def inner(self) -> Span:
+        """The place of the text itself, without quotation marks."""
+        span = self.span
+        if self.plain or span.line != span.end_line:
+            return span
+        return Span(span.file, span.line, span.column + 1, span.end_line, span.end_column - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """A YAML list."""
+
+    items: list[Source]
+    span: Span
+    flow: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mapping:
+    """A YAML mapping; keys are scalars, in the order written, each once."""
+
+    entries: list[tuple[Scalar, Source]]
+    span: Span
+    flow: bool = False
+
+    def get(self, key: str) -> Source | None:
+        return next((value for k, value in self.entries if k.text == key), None)
+
+
+Source = Scalar | Sequence | Mapping
+
+
+def is_null(source: Source) -> bool:
+    """True for an empty value, `null` and `~`."""
+    return isinstance(source, Scalar) and source.plain and source.text in ("", "~", "null")
+
+
+def read(path: Path, name: str | None = None) -> Source:
+    """Read the YAML file at `path`; `name` is what messages call it. Raises `SpecError`."""
+    shown = name or str(path)
+    reporter = Reporter()
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            message = f"`{shown}` has {size:,} bytes, more than the {MAX_BYTES:,} a spec may have"
+            reporter.error("file-too-large", message, None)
+        else:
+            return read_text(path.read_bytes().decode("utf-8-sig"), shown)
+    except UnicodeDecodeError as error:
+        reporter.error("not-utf8", f"`{shown}` is not UTF-8 text: invalid byte at offset {error.start}", None)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        reporter.error("unreadable-file", f"cannot read `{shown}`: {reason}", None)
+    raise SpecError(reporter.diagnostics)
+
+
+def read_text(text: str, name: str = "<text>") -> Source:
+    """Parse YAML text into a tree whose every node knows its place. Raises `SpecError`."""
+    return _Reader(SourceFile(name, text)).read()
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(slots=True)
+class _Reader:
+    file: SourceFile
+    reporter: Reporter = field(default_factory=Reporter)
+    anchors: dict[str, Source] = field(default_factory=dict)
+    count: int = 0
+
+    def read(self) -> Source:
+        roots: list[Source] = []
+        try:
+            for event in self._nodes():
+                roots.append(event)
+        except yaml.YAMLError as error:
+            self._yaml_error(error)
+        if not roots and not self.reporter.failed:
+            self.reporter.error("empty-spec", f"`{self.file.name}` is empty", None)
+        if len(roots) > 1:
+            help = ("put each spec in a file of its own",)
+            self.reporter.error("several-documents", "a spec is one YAML document", roots[1].span, help=help)
+        self.reporter.raise_if_failed()
+        return roots[0]
+
+    def _nodes(self) -> Iterator[Source]:
+        """Yield the root of each document; open collections live on `stack` with their pending key."""
+        stack: list[tuple[Sequence | Mapping, Any, list[Scalar | None]]] = []
+        for event in yaml.parse(self.file.text, Loader=_LOADER):
+            done: Source
+            if isinstance(event, yaml.ScalarEvent):
+                plain = event.style in (None, "")
+                done = Scalar(event.value, self._span(event), plain)
+            elif isinstance(event, yaml.AliasEvent):
+                if event.anchor not in self.anchors:
+                    message = f"unknown anchor `{event.anchor}`"
+                    self.reporter.error("unknown-anchor", message, self._span(event))
+                    self._stop()
+                done = self.anchors[event.anchor]
+            elif isinstance(event, yaml.CollectionStartEvent):
+                if len(stack) >= MAX_NESTING:
+                    message = f"nested more than {MAX_NESTING} levels deep"
+                    self.reporter.error("too-deep", message, self._span(event))
+                    self._stop()
+                span = self._span(event)
+                sequence = isinstance(event, yaml.SequenceStartEvent)
+                opened = Sequence([], span, event.flow_style) if sequence else Mapping([], span, event.flow_style)
+                stack.append((opened, event, [None]))
+                continue
+            elif isinstance(event, yaml.CollectionEndEvent):
+                opened, start, _ = stack.pop()
+                span = self._span(start, event)
+                entries: Any = opened.items if isinstance(opened, Sequence) else opened.entries
+                done = type(opened)(entries, span, opened.flow)
+                event = start
+            else:
+                continue
+            self._admit(event, done)
+            if not stack:
+                yield done
+                continue
+            parent, _, key = stack[-1]
+            if isinstance(parent, Sequence):
+                parent.items.append(done)
+            elif key[0] is None:
+                key[0] = self._key(parent, done)
+            else:
+                parent.entries.append((key[0], done))
+                key[0] = None
+
+    def _admit(self, event: Any, node: Source) -> None:
+        self.count += _size(node) if isinstance(event, yaml.AliasEvent) else 1
+        if self.count > MAX_NODES:
+            message = f"more than {MAX_NODES:,} values after aliases are expanded"
+            self.reporter.error("too-many-values", message, node.span)
+            self._stop()
+        if isinstance(event, yaml.AliasEvent):
+            return
+        if event.tag not in (None, "!"):
+            help = ("remove the tag: a value is read by the field that holds it",)
+            self.reporter.error("tag", f"YAML tags are not allowed, got `{event.tag}`", node.span, help=help)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+
+    def _key(self, mapping: Mapping, key: Source) -> Scalar:
+        if not isinstance(key, Scalar):
+            self.reporter.error("invalid-key", "a key must be a word", key.span)
+            return Scalar("", key.span)
+        if key.text == "<<" and key.plain:
+            help = ("write the keys out, or make a block with parameters",)
+            self.reporter.error("merge-key", "YAML merge keys (`<<`) are not allowed", key.span, help=help)
+        first = next((k for k, _ in mapping.entries if k.text == key.text), None)
+        if first is not None:
+            notes = (f"first written at line {first.span.line}",)
+            self.reporter.error("duplicate-key", f"duplicate key `{key.text}`", key.span, notes=notes)
+        return key
+
+    def _span(self, event: Any, end: Any = None) -> Span:
+        start_mark, end_mark = event.start_mark, (end or event).end_mark
+        end_line, end_column = end_mark.line, end_mark.column
+        if end is not None and not event.flow_style:
+            end_line, end_column = self._trim(start_mark.line, end_line)
+        return Span(self.file, start_mark.line + 1, start_mark.column + 1, end_line + 1, end_column + 1)
+
+    def _trim(self, start: int, end: int) -> tuple[int, int]:
+        """A block collection ends, for YAML, where the next token starts; move back to its last line with text."""
+        lines = self.file.lines
+        end = min(end, len(lines) - 1)
+        while end > start and not lines[end].strip():
+            end -= 1
+        return end, len(lines[end].rstrip()) if end < len(lines) else 0
+
+    def _yaml_error(self, error: yaml.YAMLError) -> None:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not valid YAML"
+        context = getattr(error, "context", None)
+        span = Span(self.file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
+        notes = (re.sub(r"\s+", " ", str(context)),) if context else ()
+        self.reporter.error("invalid-yaml", f"invalid YAML: {problem}", span, notes=notes)
+
+    def _stop(self) -> None:
+        raise SpecError(self.reporter.diagnostics)
+
+
+def _size(node: Source) -> int:
+    """How many nodes an alias adds. Anchored trees are bounded by `MAX_NODES`, so this is too."""
+    count, pending = 0, [node]
+    while pending and count <= MAX_NODES:
+        current = pending.pop()
+        count += 1
+        if isinstance(current, Sequence):
+            pending.extend(current.items)
+        elif isinstance(current, Mapping):
+            pending.extend(value for _, value in current.entries)
+    return count

@@ -1,0 +1,203 @@
+"""The typed document: what a spec says, before anything is evaluated.
+
+`parse` makes these from a source tree. Expressions are still text, names are still names; every part keeps the source
+node it came from, so that later stages can point at it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from netspec.diagnostics import Span
+from netspec.expressions import names_in
+from netspec.source import Scalar, Sequence, Source
+
+if TYPE_CHECKING:
+    from netspec.catalog import Namespace
+
+Kind = Literal["int", "number", "bool", "size", "list", "table", "name", "node"]
+
+KINDS: dict[str, str] = {
+    "int": "an integer",
+    "number": "a number",
+    "bool": "`true` or `false`",
+    "size": "an integer or a list of integers",
+    "list": "a list",
+    "table": "a list of rows",
+    "name": "a word",
+    "node": "a node, such as `relu` or `{batch_norm: , eps: 0.001}`, or `none`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterSpec:
+    """A parameter of a spec or block. Without a default it is required."""
+
+    name: str
+    kind: Kind
+    default: Source | None
+    span: Span
+    about: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`for: a, b in table`."""
+
+    targets: str
+    table: Scalar
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class NodeSpec:
+    """One node as written. Exactly one of `op`, `body`, `call` and `splice` says what it is; all empty means broken."""
+
+    source: Source
+    op: Scalar | None = None
+    parameter: bool = False  # `op` names a parameter that holds a node
+    positional: Source | None = None
+    named: tuple[tuple[Scalar, Source], ...] = ()
+    body: BodySpec | None = None
+    call: Scalar | None = None
+    splice: BodySpec | None = None
+    inputs: tuple[Scalar, ...] | None = None
+    condition: Scalar | None = None
+    repeat: Scalar | None = None
+    loop: Loop | None = None
+    copy_name: Scalar | None = None
+    dense: bool = False
+    training_only: Scalar | None = None
+
+    @property
+    def span(self) -> Span:
+        return self.op.span if self.op else self.source.span
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every identifier below this node: what its meaning may depend on, beyond its inputs."""
+        return tuple(sorted({name for scalar in _scalars(self.source) for name in names_in(scalar.text)}))
+
+    @cached_property
+    def shape_names(self) -> tuple[str, ...]:
+        """Names whose shape an expression below this node asks for, as in `conv1.channels`."""
+        texts = (scalar.text for scalar in _scalars(self.source))
+        return tuple(sorted({name for text in texts for name in _SHAPE_OF.findall(text)}))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A node in a body. `name` is missing in a chain."""
+
+    node: NodeSpec
+    name: Scalar | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BodySpec:
+    """The inside of a network, block or inline group.
+
+    A `chain` comes from a list. A `graph` comes from a mapping. `branches` is a graph whose entries all read the one
+    input, and whose `merge` brings them together. A `node` is a single one that adds no level of its own to a path.
+    """
+
+    kind: Literal["chain", "graph", "branches", "node"]
+    entries: tuple[Entry, ...]
+    span: Span
+    merge: NodeSpec | None = None
+    inputs: tuple[Scalar, ...] = ()
+    outputs: OutputsSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsSpec:
+    """What a body returns: one bare value, several in a named tuple, or a dict."""
+
+    kind: Literal["bare", "tuple", "dict"]
+    entries: tuple[tuple[str, Scalar], ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """An input of the network: its shape without the batch axis, and its dtype."""
+
+    name: str
+    shape: Source
+    dtype: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class InitRule:
+    """How parameters are initialised: `selector` is an op name or a path pattern."""
+
+    selector: Scalar
+    initializers: tuple[tuple[Scalar, Source], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSpec:
+    """A named body with parameters. A network is a block whose inputs have shapes."""
+
+    name: str
+    span: Span
+    namespace: Namespace
+    body: BodySpec
+    about: str = ""
+    reference: tuple[str, ...] = ()
+    parameters: dict[str, ParameterSpec] = field(default_factory=dict)
+    let: tuple[tuple[Scalar, Source], ...] = ()
+    init: tuple[InitRule, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """A whole document: the network, and the shapes of what it is fed."""
+
+    network: BlockSpec
+    inputs: tuple[InputSpec, ...]
+
+
+def _scalars(source: Source) -> Iterator[Scalar]:
+    pending = [source]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, Scalar):
+            yield current
+        elif isinstance(current, Sequence):
+            pending.extend(current.items)
+        else:
+            pending.extend(part for entry in current.entries for part in entry)
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+_SHAPE_OF = re.compile(r"\b([A-Za-z][A-Za-z0-9_]*)\.[a-z]")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+CHILD_NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*|[0-9]{1,6})\Z")
+
+NODE_WORDS = (
+    "from", "if", "repeat", "for", "do", "name", "connect", "training_only", "graph", "branches", "merge", "call",
+    "inputs", "outputs",
+)  # fmt: skip
+"""The words a node may carry besides its op and its arguments; no parameter may have one of these names."""
+
+MODULE_ATTRIBUTES = frozenset(
+    """
+    add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval extra_repr
+    float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules mtia
+    named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer
+    register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
+    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule share_memory
+    state_dict to to_empty train training type xpu zero_grad T_destination
+    """.split()
+)
+"""Attributes of `nn.Module`: a child of that name would break it."""
+
