@@ -25,6 +25,15 @@ class Document:
     imports: tuple[tuple[Scalar, Origin], ...]
     origin: Origin
 
+    @property
+    def merged(self) -> Mapping:
+        """The document as one mapping, imports included: what it would look like written without `extends`."""
+        if not self.imports:
+            return self.mapping
+        span = self.imports[0][0].span
+        imports = (Scalar("imports", span), Sequence([item for item, _ in self.imports], span, flow=True))
+        return replace(self.mapping, entries=[self.mapping.entries[0], imports, *self.mapping.entries[1:]])
+
 
 def inherit(source: Source, origin: Origin, reporter: Reporter) -> Document | None:
     """Merge `source` over the spec it extends, and that over its own, and so on; None when that is not possible."""
@@ -92,6 +101,7 @@ def _merge_documents(base: Mapping, child: Mapping, reporter: Reporter) -> Mappi
         else:
             entries.append(new)
     entries.extend(own.values())
+    entries.sort(key=lambda entry: entry[0].text not in ("netspec", "name", "about", "reference"))
     return replace(child, entries=entries)
 
 

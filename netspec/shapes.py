@@ -143,4 +143,3 @@ def divides(divisor: int, number: int, what: str, argument: str) -> None:
             argument=argument,
             help=(f"divisors of {number} near it: {', '.join(map(str, near))}",),
         )
-

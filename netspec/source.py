@@ -92,6 +92,31 @@ def read_text(text: str, name: str = "<text>") -> Source:
     return _Reader(SourceFile(name, text)).read()
 
 
+def write(source: Source) -> str:
+    """The tree as YAML text, in the styles it was written in, without comments."""
+    events: list[Any] = [yaml.StreamStartEvent(), yaml.DocumentStartEvent(explicit=False)]
+    events.extend(_events(source))
+    events += [yaml.DocumentEndEvent(explicit=False), yaml.StreamEndEvent()]
+    return str(yaml.emit(events, allow_unicode=True, width=120))
+
+
+def _events(source: Source) -> Iterator[Any]:
+    if isinstance(source, Scalar):
+        style = None if source.plain else '"'
+        yield yaml.ScalarEvent(None, None, (source.plain, not source.plain), source.text, style=style)
+    elif isinstance(source, Sequence):
+        yield yaml.SequenceStartEvent(None, None, True, flow_style=source.flow)
+        for item in source.items:
+            yield from _events(item)
+        yield yaml.SequenceEndEvent()
+    else:
+        yield yaml.MappingStartEvent(None, None, True, flow_style=source.flow)
+        for key, value in source.entries:
+            yield from _events(key)
+            yield from _events(value)
+        yield yaml.MappingEndEvent()
+
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

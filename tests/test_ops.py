@@ -11,16 +11,15 @@ import inspect
 import math
 import subprocess
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  PyTorch's own name for it
 import torchvision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,7 +34,7 @@ from netspec.ops.base import FunctionCall, Op, StateCall, create
 from netspec.shapes import TensorType
 
 BATCH = 3
-REJECTIONS = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError)
+REJECTIONS = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError, ZeroDivisionError)
 CODES = {
     "does-not-divide",
     "even-kernel",
@@ -50,14 +49,8 @@ CODES = {
     "wrong-value",
 }
 OPS_FOLDER = Path(netspec.ops.__file__).parent
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:torch")
 FAMILIES = sorted(path.stem for path in OPS_FOLDER.glob("*.py") if path.stem not in ("__init__", "base"))
-
-
-@pytest.fixture(autouse=True)
-def meta_device() -> Iterator[None]:
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 # Cases ---------------------------------------------------------------------------------------------------------------
@@ -79,8 +72,11 @@ class Case:
         return create(op_class(self.op), self.op, self.arguments)
 
     def tensors(self) -> list[Tensor]:
-        whole = [((BATCH, *x.shape) if x.batched else x.shape, x.dtype) for x in self.inputs]
-        return [torch.empty(shape, dtype=getattr(torch, dtype)) for shape, dtype in whole]
+        return [torch.ones(whole_shape(x), dtype=getattr(torch, x.dtype)) for x in self.inputs]
+
+
+def whole_shape(x: TensorType) -> tuple[int, ...]:
+    return (BATCH, *x.shape) if x.batched else x.shape
 
 
 Input = tuple[int, ...] | TensorType
@@ -109,9 +105,9 @@ MAPS = (SIGNAL, IMAGE, VOLUME)
 ANY_RANK = ((), (6,), *MAPS)
 DIVISORS_NEED_RANK_2 = {"divisor_override": 5}
 
-PLAIN_ACTIVATIONS = (
-    "hardsigmoid hardswish log_sigmoid mish relu relu6 selu sigmoid silu softsign tanh tanhshrink".split()
-)
+PLAIN_ACTIVATIONS = [
+    op for op, (family, _) in OP_NAMES.items() if family == "activation" and not op_class(op).model_fields
+]
 
 ACCEPTED = [
     # activation
@@ -128,7 +124,11 @@ ACCEPTED = [
     case("hardshrink", IMAGE, lambd=-0.25),
     case("hardtanh", IMAGE, min_val=-2, max_val=0.5),
     case("leaky_relu", IMAGE, negative_slope=0.2),
-    *(case(op, shape, dim=dim) for op in ("log_softmax", "softmax", "softmin") for shape, dim in (((7,), -1), (IMAGE, 3))),
+    *(
+        case(op, shape, dim=dim)
+        for op in ("log_softmax", "softmax", "softmin")
+        for shape, dim in (((7,), -1), (IMAGE, 3))
+    ),
     case("softmax", whole(4, 3), dim=0),
     *(case("prelu", shape, init=0.1) for shape in ((), (4,), IMAGE)),
     *(case("prelu", shape, num_parameters=4) for shape in ((4,), SIGNAL, VOLUME)),
@@ -344,7 +344,6 @@ REJECTED = [
     # attention
     Rejected("does-not-divide", "num_heads", case("multihead_attention", SEQUENCE, num_heads=3)),
     Rejected("shape-mismatch", None, case("multihead_attention", SEQUENCE, (6, 8), (7, 8), num_heads=2)),
-    Rejected("shape-mismatch", "is_causal", case("multihead_attention", SEQUENCE, (6, 8), num_heads=2, is_causal=True)),
     Rejected(
         "wrong-rank",
         None,
@@ -359,14 +358,18 @@ REJECTED = [
     Rejected("does-not-divide", "groups", case("conv", IMAGE, out_channels=6, kernel_size=3, groups=4)),
     Rejected("kernel-too-large", "kernel_size", case("conv", IMAGE, out_channels=6, kernel_size=10)),
     Rejected("wrong-rank", "kernel_size", case("conv", IMAGE, out_channels=6, kernel_size=(3, 3, 3))),
-    Rejected("wrong-type", "stride", case("conv", IMAGE, out_channels=6, kernel_size=3, stride=0), "nn.Conv2d(4, 6, 3, 0)(x)"),
+    Rejected(
+        "wrong-type", "stride", case("conv", IMAGE, out_channels=6, kernel_size=3, stride=0), "nn.Conv2d(4, 6, 3, 0)(x)"
+    ),
     Rejected(
         "padding-too-large",
         "padding",
         case("conv", IMAGE, out_channels=6, kernel_size=3, padding=9, padding_mode="reflect"),
     ),
     Rejected(
-        "padding-too-large", "output_padding", case("conv_transpose", IMAGE, out_channels=6, kernel_size=3, output_padding=1)
+        "padding-too-large",
+        "output_padding",
+        case("conv_transpose", IMAGE, out_channels=6, kernel_size=3, output_padding=1),
     ),
     Rejected("padding-too-large", "padding", case("conv_transpose", IMAGE, out_channels=6, kernel_size=1, padding=5)),
     Rejected("does-not-divide", "groups", case("conv_transpose", IMAGE, out_channels=6, kernel_size=3, groups=4)),
@@ -395,7 +398,10 @@ REJECTED = [
     Rejected("missing-argument", None, case("local_response_norm", IMAGE), "nn.LocalResponseNorm(0)(x)"),
     # pooling
     Rejected(
-        "wrong-rank", "output_size", case("adaptive_avg_pool", IMAGE, output_size=(2, 3, 4)), "nn.AdaptiveAvgPool2d((2, 3, 4))(x)"
+        "wrong-rank",
+        "output_size",
+        case("adaptive_avg_pool", IMAGE, output_size=(2, 3, 4)),
+        "nn.AdaptiveAvgPool2d((2, 3, 4))(x)",
     ),
     Rejected("kernel-too-large", "kernel_size", case("avg_pool", VOLUME, kernel_size=7)),
     Rejected("kernel-too-large", "kernel_size", case("avg_pool", VOLUME, kernel_size=6, padding=2)),
@@ -403,12 +409,20 @@ REJECTED = [
     Rejected("kernel-too-large", "kernel_size", case("lp_pool", IMAGE, norm_type=2, kernel_size=10)),
     Rejected("kernel-too-large", "kernel_size", case("max_pool", IMAGE, kernel_size=10)),
     Rejected("padding-too-large", "padding", case("avg_pool", IMAGE, kernel_size=3, padding=2)),
-    *(Rejected("padding-too-large", "padding", case("max_pool", x, kernel_size=3, padding=2, dilation=2)) for x in MAPS),
+    *(
+        Rejected("padding-too-large", "padding", case("max_pool", x, kernel_size=3, padding=2, dilation=2))
+        for x in MAPS
+    ),
     # recurrent
     Rejected("wrong-rank", None, case("lstm", IMAGE, hidden_size=6)),
     Rejected("wrong-value", "proj_size", case("lstm", SEQUENCE, hidden_size=6, proj_size=6)),
     Rejected("wrong-rank", None, case("gru", IMAGE, hidden_size=6)),
-    Rejected("wrong-type", "nonlinearity", case("rnn", SEQUENCE, hidden_size=6, nonlinearity="gelu"), "nn.RNN(8, 6, 1, 'gelu')"),
+    Rejected(
+        "wrong-type",
+        "nonlinearity",
+        case("rnn", SEQUENCE, hidden_size=6, nonlinearity="gelu"),
+        "nn.RNN(8, 6, 1, 'gelu')",
+    ),
     # regularization
     Rejected("wrong-type", "p", case("dropout", IMAGE, p=1.5), "nn.Dropout(1.5)"),
     Rejected("wrong-rank", None, case("feature_alpha_dropout", ())),
@@ -443,13 +457,22 @@ REJECTED = [
     Rejected("does-not-divide", "downscale_factor", case("pixel_unshuffle", IMAGE, downscale_factor=3)),
     Rejected("wrong-value", "padding", case("pad", IMAGE, padding=(1, 2, 3)), "F.pad(x, (1, 2, 3))"),
     Rejected("wrong-rank", "padding", case("pad", IMAGE, padding=(1,) * 10), "F.pad(x, (1,) * 10)"),
-    Rejected("wrong-rank", "padding", case("pad", VOLUME, padding=(1,) * 8, mode="reflect"), "F.pad(x, (1,) * 8, 'reflect')"),
-    Rejected("wrong-rank", "mode", case("pad", (2, *VOLUME), padding=(1, 1), mode="reflect"), "F.pad(x, (1,) * 8, 'reflect')"),
+    Rejected(
+        "wrong-rank", "padding", case("pad", VOLUME, padding=(1,) * 8, mode="reflect"), "F.pad(x, (1,) * 8, 'reflect')"
+    ),
+    Rejected(
+        "wrong-rank", "mode", case("pad", (2, *VOLUME), padding=(1, 1), mode="reflect"), "F.pad(x, (1,) * 8, 'reflect')"
+    ),
     Rejected("wrong-value", "value", case("pad", IMAGE, padding=1, mode="replicate", value=1)),
     Rejected("padding-too-large", "padding", case("pad", IMAGE, padding=9, mode="reflect")),
     Rejected("padding-too-large", "padding", case("pad", IMAGE, padding=10, mode="circular")),
     Rejected("padding-too-large", "padding", case("pad", IMAGE, padding=-10)),
-    Rejected("wrong-rank", "size", case("crop", IMAGE, size=(1, 2, 3)), "torchvision.transforms.v2.functional.center_crop(x, (1, 2, 3))"),
+    Rejected(
+        "wrong-rank",
+        "size",
+        case("crop", IMAGE, size=(1, 2, 3)),
+        "torchvision.transforms.functional.center_crop(x, (1, 2, 3))",
+    ),
     Rejected("invalid-axis", "dim", case("slice", IMAGE, dim=4), "x.narrow(4, 0, 1)"),
     Rejected("wrong-value", "index", case("select", IMAGE, dim=1, index=4)),
     Rejected("wrong-value", "index", case("select", IMAGE, dim=1, index=-5)),
@@ -463,7 +486,9 @@ REJECTED = [
     Rejected("invalid-axis", "dim", case("unsqueeze", IMAGE, dim=-6)),
     # state
     Rejected("shape-mismatch", "value", case("constant", value=((1, 2), (3,))), "torch.tensor(((1, 2), (3,)))"),
-    Rejected("wrong-value", "padding_idx", case("embedding", ints(5), num_embeddings=10, embedding_dim=4, padding_idx=10)),
+    Rejected(
+        "wrong-value", "padding_idx", case("embedding", ints(5), num_embeddings=10, embedding_dim=4, padding_idx=10)
+    ),
     Rejected("wrong-dtype", None, case("embedding", (5,), num_embeddings=10, embedding_dim=4)),
 ]
 
@@ -472,6 +497,13 @@ _UNBATCHED = "layers work on values of the network, not on parameters"
 _EMPTY = "no axis of a network is empty"
 _EXPLICIT = "a mistake rather than a wish"
 STRICTER = [
+    Rejected(
+        "shape-mismatch",
+        "is_causal",
+        case("multihead_attention", SEQUENCE, (6, 8), num_heads=2, is_causal=True),
+        "",
+        "which position is later is a question within one sequence",
+    ),
     *(
         Rejected("invalid-axis", argument, case(op, (BATCH, 1), **arguments), torch, _BATCH_AXIS)
         for op, argument, arguments, torch in (
@@ -491,39 +523,79 @@ STRICTER = [
     ),
     Rejected("shape-mismatch", None, case("add", (4,), (1, 4)), "", _BATCH_AXIS),
     Rejected("shape-mismatch", None, case("add", SEQUENCE, whole(1, 1, *SEQUENCE)), "", _BATCH_AXIS),
-    Rejected("shape-mismatch", "shape", case("reshape", (8,), shape=(4,)), "", _BATCH_AXIS),
+    Rejected("shape-mismatch", "shape", case("reshape", (8,), shape=(4,)), "x.reshape(-1, 4)", _BATCH_AXIS),
     Rejected("wrong-rank", "padding", case("pad", SIGNAL, padding=(1,) * 6), "F.pad(x, (1,) * 6)", _BATCH_AXIS),
     Rejected("wrong-rank", None, case("linear", whole(4, 8), out_features=7), "", _UNBATCHED),
     Rejected("wrong-rank", None, case("dropout", whole(4, 8)), "", _UNBATCHED),
     Rejected("wrong-rank", None, case("matmul", (8,), whole(8, 3)), "", "use `linear`, or `unsqueeze` before it"),
-    Rejected("wrong-rank", None, case("global_avg_pool", (2, *VOLUME)), "x.mean((2, 3, 4, 5))", "as all that is spatial"),
+    Rejected(
+        "wrong-rank", None, case("global_avg_pool", (2, *VOLUME)), "x.mean((2, 3, 4, 5))", "as all that is spatial"
+    ),
     Rejected("wrong-rank", None, case("spatial_dropout", (6,)), "nn.Dropout1d()(x)", "use `dropout`"),
     Rejected("wrong-rank", None, case("spatial_dropout", (2, *VOLUME)), "nn.Dropout3d()(x)", "PyTorch only warns"),
-    Rejected("wrong-rank", None, case("batch_norm", (2, *VOLUME)), "F.batch_norm(x, None, None, training=True)", "no module"),
+    Rejected(
+        "wrong-rank", None, case("batch_norm", (2, *VOLUME)), "F.batch_norm(x, None, None, training=True)", "no module"
+    ),
     Rejected("wrong-dtype", None, case("relu", ints(4)), "", "activations are made for floating point"),
     Rejected("wrong-dtype", None, case("sum", bools(4, 3), dim=(1,)), "", "PyTorch changes the dtype to int64"),
     Rejected("wrong-dtype", None, case("pad", bools(4, 3), padding=1), "", "a number cannot fill a mask"),
     Rejected(
-        "even-kernel", "padding", case("conv", IMAGE, out_channels=6, kernel_size=2, padding="same"),
-        "nn.Conv2d(4, 6, 2, padding='same')(x)", "PyTorch pads one side more, which it warns about",
+        "even-kernel",
+        "padding",
+        case("conv", IMAGE, out_channels=6, kernel_size=2, padding="same"),
+        "nn.Conv2d(4, 6, 2, padding='same')(x)",
+        "PyTorch pads one side more, which it warns about",
     ),
-    Rejected("wrong-rank", "kernel_size", case("max_pool", IMAGE, kernel_size=(3,)), "nn.MaxPool2d((3,))(x)", _EXPLICIT),
-    Rejected("wrong-rank", "divisor_override", case("avg_pool", SIGNAL, kernel_size=3, divisor_override=2), "nn.AvgPool1d(3)(x)", "`nn.AvgPool1d` has no such argument"),
-    Rejected("wrong-type", "norm_type", case("lp_pool", IMAGE, norm_type=-2, kernel_size=3), "nn.LPPool2d(-2, 3)(x)", _EXPLICIT),
-    Rejected("wrong-type", "divisor_override", case("avg_pool", IMAGE, kernel_size=3, divisor_override=-1), "nn.AvgPool2d(3, divisor_override=-1)(x)", _EXPLICIT),
+    Rejected(
+        "wrong-rank", "kernel_size", case("max_pool", IMAGE, kernel_size=(3,)), "nn.MaxPool2d((3,))(x)", _EXPLICIT
+    ),
+    Rejected(
+        "wrong-rank",
+        "divisor_override",
+        case("avg_pool", SIGNAL, kernel_size=3, divisor_override=2),
+        "nn.AvgPool1d(3)(x)",
+        "`nn.AvgPool1d` has no such argument",
+    ),
+    Rejected(
+        "wrong-type",
+        "norm_type",
+        case("lp_pool", IMAGE, norm_type=-2, kernel_size=3),
+        "nn.LPPool2d(-2, 3)(x)",
+        _EXPLICIT,
+    ),
+    Rejected(
+        "wrong-type",
+        "divisor_override",
+        case("avg_pool", IMAGE, kernel_size=3, divisor_override=-1),
+        "nn.AvgPool2d(3, divisor_override=-1)(x)",
+        _EXPLICIT,
+    ),
     Rejected("wrong-type", "eps", case("layer_norm", IMAGE, eps=-1.0), "nn.LayerNorm(10, eps=-1.0)(x)", _EXPLICIT),
     Rejected("wrong-value", "axes", case("layer_norm", IMAGE, axes=2, channels_first=True), "", "not in PyTorch"),
-    Rejected("wrong-type", "output_size", case("adaptive_avg_pool", IMAGE, output_size=0), "nn.AdaptiveAvgPool2d(0)(x)", _EMPTY),
+    Rejected(
+        "wrong-type",
+        "output_size",
+        case("adaptive_avg_pool", IMAGE, output_size=0),
+        "nn.AdaptiveAvgPool2d(0)(x)",
+        _EMPTY,
+    ),
     Rejected("padding-too-large", "padding", case("pad", SIGNAL, padding=(-9, 0)), "", _EMPTY),
     Rejected("wrong-value", "padding", case("pad", SIGNAL, padding=(-1, 0), mode="reflect"), "", _EXPLICIT),
-    Rejected("shape-mismatch", "size", case("crop", IMAGE, size=20), "", "a slice that ends behind the axis ends with it"),
+    Rejected(
+        "shape-mismatch", "size", case("crop", IMAGE, size=20), "", "a slice that ends behind the axis ends with it"
+    ),
     Rejected("wrong-value", "end", case("slice", IMAGE, dim=1, start=2, end=2), "", _EMPTY),
     Rejected("wrong-value", "start", case("slice", IMAGE, dim=1, start=4), "", _EMPTY),
-    Rejected("wrong-value", "split_size", case("split", (5000,), split_size=1), "x.split(1, 1)", "a guard against typos"),
+    Rejected(
+        "wrong-value", "split_size", case("split", (5000,), split_size=1), "x.split(1, 1)", "a guard against typos"
+    ),
     Rejected("wrong-value", "chunks", case("chunk", (5000,), chunks=5000), "x.chunk(5000, 1)", "a guard against typos"),
     Rejected("shape-mismatch", "dim", case("squeeze", IMAGE, dim=1), "", "PyTorch then does nothing, in silence"),
     Rejected(
-        "shape-mismatch", None, case("scaled_dot_product_attention", (2, 5, 8), (1, 5, 8), (1, 5, 8)), "",
+        "shape-mismatch",
+        None,
+        case("scaled_dot_product_attention", (2, 5, 8), (1, 5, 8), (1, 5, 8)),
+        "",
         "the fused kernels do not broadcast",
     ),
     Rejected("missing-argument", None, case("constant"), "torch.empty(())", "not in PyTorch"),
@@ -531,7 +603,9 @@ STRICTER = [
     Rejected("wrong-value", "fill", case("constant", value=1, fill=2), "torch.full((), 1)", _EXPLICIT),
     Rejected("shape-mismatch", "value", case("constant", value=()), "torch.tensor(())", _EMPTY),
     Rejected("wrong-type", "value", case("constant", value=(True, 1)), "torch.tensor((True, 1))", _EXPLICIT),
-    Rejected("wrong-type", "value", case("constant", value=(1.0, math.inf)), "torch.tensor((1.0, math.inf))", _EXPLICIT),
+    Rejected(
+        "wrong-type", "value", case("constant", value=(1.0, math.inf)), "torch.tensor((1.0, math.inf))", _EXPLICIT
+    ),
 ]
 
 
@@ -542,10 +616,11 @@ def check_agreement(case: Case) -> None:
     """Shapes, dtypes, state and cost of an accepted case are those of PyTorch."""
     op = case.create()
     outputs, call = op.outputs(*case.inputs), op.torch(*case.inputs)
-    module = make_module(call)
-    with FlopCounterMode(display=False) as counter:
+    needs_numbers = case.op == "batch_norm" and case.arguments.get("momentum", 0) is None
+    with torch.device("cpu" if needs_numbers else "meta"), FlopCounterMode(display=False) as counter:
+        module = make_module(call)
         results = run(call, module, case.tensors())
-    expected = [((BATCH, *x.shape) if x.batched else x.shape, x.dtype) for x in outputs]
+    expected = [(whole_shape(x), x.dtype) for x in outputs]
     assert [(tuple(y.shape), str(y.dtype).removeprefix("torch.")) for y in results] == expected
     assert len(op.output_names) in (0, len(results))
     samples = BATCH if any(x.batched for x in case.inputs) else 1
@@ -557,7 +632,9 @@ def check_agreement(case: Case) -> None:
         assert not state
     else:
         assert module is not None
-        actual = [(name, tuple(x.shape), str(x.dtype).removeprefix("torch.")) for name, x in module.state_dict().items()]
+        actual = [
+            (name, tuple(x.shape), str(x.dtype).removeprefix("torch.")) for name, x in module.state_dict().items()
+        ]
         assert [(name, x.shape, x.dtype) for name, x in state.items()] == actual
         assert [name for name, x in state.items() if x.trainable] == [name for name, _ in module.named_parameters()]
 
@@ -570,19 +647,28 @@ def rejection(case: Case) -> Problem | None:
     return None
 
 
+def error_of(attempt: Callable[[], object]) -> Exception | None:
+    """What PyTorch raises, if anything, on either device: each lets some mistakes pass that the other sees."""
+    for device in ("meta", "cpu"):
+        with torch.device(device):
+            try:
+                attempt()
+            except REJECTIONS as error:
+                return error
+    return None
+
+
 def torch_error(rejected: Rejected) -> Exception | None:
-    """What PyTorch raises, if anything."""
-    tensors = rejected.case.tensors()
-    try:
+    def attempt() -> None:
+        tensors = rejected.case.tensors()
         if rejected.torch:
             scope = {"torch": torch, "nn": nn, "F": F, "torchvision": torchvision, "math": math}
-            eval(rejected.torch, scope | dict(zip("xyz", tensors, strict=False)))
+            eval(rejected.torch, scope | dict(zip("xyz", tensors, strict=False)))  # noqa: S307  from the table above
         else:
             call = rejected.case.create().torch(*rejected.case.inputs)
             run(call, make_module(call), tensors)
-    except REJECTIONS as error:
-        return error
-    return None
+
+    return error_of(attempt)
 
 
 @pytest.mark.parametrize("case", ACCEPTED, ids=str)
@@ -609,12 +695,12 @@ def test_a_rejection_names_the_mistake_and_the_argument(rejected: Rejected) -> N
     assert problem is not None
     assert (problem.code, problem.argument) == (rejected.code, rejected.argument)
     assert problem.code in CODES
-    assert problem.argument is None or problem.argument in rejected.case.arguments or problem.argument == "dim"
+    assert problem.argument is None or problem.argument in op_class(rejected.case.op).model_fields
     for text in (problem.message, *problem.help):
         assert not text[0].isupper()
         assert not text.endswith(".")
         assert "\n" not in text
-    assert all("{" not in text.replace("{op}", "") for text in (problem.message,))
+    assert "{" not in problem.message.replace("{op}", "")
 
 
 # Generated cases -----------------------------------------------------------------------------------------------------
@@ -635,12 +721,15 @@ def sizes(rank: int, least: int, most: int) -> st.SearchStrategy[int | tuple[int
 
 
 def check_against_module(case: Case, make: Callable[[], nn.Module]) -> None:
-    """Netspec accepts a case if and only if the module made by hand does, and then agrees with PyTorch."""
-    problem, error = rejection(case), None
-    try:
-        make()(*case.tensors())
-    except REJECTIONS as raised:
-        error = raised
+    """Netspec accepts a case if and only if the module made by hand does, and then agrees with PyTorch.
+
+    An empty output counts as rejected: PyTorch is of two minds about it.
+    """
+
+    def attempt() -> None:
+        assert make()(*case.tensors()).numel()
+
+    problem, error = rejection(case), error_of(attempt)
     assert (problem is None) == (error is None), f"{case}: netspec says {problem!r}, torch says {error!r}"
     if problem is None:
         check_agreement(case)
@@ -713,7 +802,9 @@ def test_any_pooling_agrees_with_torch(data: st.DataObject, shape: tuple[int, ..
 def test_any_adaptive_pooling_agrees_with_torch(data: st.DataObject, shape: tuple[int, ...], op: str) -> None:
     rank = len(shape) - 1
     size = data.draw(sizes(rank, 1, 12))
-    module = getattr(nn, {"adaptive_avg_pool": "AdaptiveAvgPool", "adaptive_max_pool": "AdaptiveMaxPool"}[op] + f"{rank}d")
+    module = getattr(
+        nn, {"adaptive_avg_pool": "AdaptiveAvgPool", "adaptive_max_pool": "AdaptiveMaxPool"}[op] + f"{rank}d"
+    )
     check_against_module(case(op, shape, output_size=size), lambda: module(size))
 
 
@@ -832,46 +923,59 @@ def test_using_every_op_does_not_load_torch() -> None:
 
 
 def test_attention_drops_out_in_training_alone() -> None:
-    inputs = [torch.ones(1, 2, 4, 8, device="cpu") for _ in range(3)]
-    call = case("scaled_dot_product_attention", *[(2, 4, 8)] * 3, dropout_p=0.9).create().torch(*[TensorType((2, 4, 8))] * 3)
+    inputs = [torch.ones(1, 2, 4, 8) for _ in range(3)]
+    call = (
+        case("scaled_dot_product_attention", *[(2, 4, 8)] * 3, dropout_p=0.9)
+        .create()
+        .torch(*[TensorType((2, 4, 8))] * 3)
+    )
     assert torch.equal(run(call, None, inputs, training=False)[0], inputs[0])
     assert not torch.equal(run(call, None, inputs, training=True)[0], inputs[0])
 
 
 def test_causal_attention_sees_no_later_position() -> None:
-    with torch.device("cpu"):
-        attention = case("multihead_attention", SEQUENCE, num_heads=2, is_causal=True)
-        call = attention.create().torch(*attention.inputs)
-        module = make_module(call)
-        x = torch.rand(1, *SEQUENCE)
-        y = torch.cat([x[:, :-1], torch.rand(1, 1, 8)], 1)
-        before, after = run(call, module, [x])[0], run(call, module, [y])[0]
+    attention = case("multihead_attention", SEQUENCE, num_heads=2, is_causal=True)
+    call = attention.create().torch(*attention.inputs)
+    module, x = make_module(call), torch.rand(1, *SEQUENCE)
+    y = torch.cat([x[:, :-1], torch.rand(1, 1, 8)], 1)
+    before, after = run(call, module, [x])[0], run(call, module, [y])[0]
     assert torch.allclose(before[:, :-1], after[:, :-1])
     assert not torch.allclose(before[:, -1], after[:, -1])
 
 
 @pytest.mark.parametrize("shape", MAPS, ids=str)
 def test_channels_first_layer_norm_normalizes_over_channels(shape: tuple[int, ...]) -> None:
-    with torch.device("cpu"):
-        call = case("layer_norm", shape, channels_first=True).create().torch(TensorType(shape))
-        result = run(call, make_module(call), [torch.rand(2, *shape)])[0]
-        assert torch.allclose(result.mean(1), torch.zeros(()), atol=1e-5)
+    call = case("layer_norm", shape, channels_first=True).create().torch(TensorType(shape))
+    result = run(call, make_module(call), [torch.rand(2, *shape)])[0]
+    assert torch.allclose(result.mean(1), torch.zeros(()), atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", MAPS, ids=str)
-def test_final_states_have_the_batch_first(shape: tuple[int, ...]) -> None:
-    del shape
+@pytest.mark.parametrize("op", ["gru", "lstm", "rnn"])
+def test_the_final_state_of_a_recurrent_layer_has_the_batch_first(op: str) -> None:
+    call = case(op, SEQUENCE, hidden_size=6).create().torch(TensorType(SEQUENCE))
+    output, final, *_ = run(call, make_module(call), [torch.rand(2, *SEQUENCE)])
+    assert torch.equal(final[:, 0], output[:, -1])
+
+
+def test_added_key_positions_stay_visible_in_causal_attention() -> None:
+    attention = case("multihead_attention", SEQUENCE, num_heads=2, is_causal=True, add_bias_kv=True).create()
+    call = attention.torch(TensorType(SEQUENCE))
+    module, x = make_module(call), torch.rand(1, *SEQUENCE)
+    assert module is not None
+    before = run(call, module, [x])[0]
+    nn.init.constant_(module.get_parameter("bias_v"), 5.0)
+    assert not torch.isclose(before, run(call, module, [x])[0]).all(-1).any()
 
 
 def test_crop_takes_the_middle() -> None:
-    x = torch.arange(7.0, device="cpu").reshape(1, 1, 7)
+    x = torch.arange(7.0).reshape(1, 1, 7)
     call = case("crop", (1, 7), size=4).create().torch(TensorType((1, 7)))
     assert run(call, None, [x])[0].flatten().tolist() == [1, 2, 3, 4]
 
 
 def test_a_parameter_in_a_concat_is_repeated_for_each_sample() -> None:
     types = (whole(1, 1, 2), TensorType((3, 2)))
-    token, x = torch.ones(1, 1, 2, device="cpu"), torch.zeros(5, 3, 2, device="cpu")
+    token, x = torch.ones(1, 1, 2), torch.zeros(5, 3, 2)
     result = run(case("concat").create().torch(*types), None, [token, x])[0]
     assert result.shape == (5, 4, 2)
     assert result[:, 0].eq(1).all()

@@ -83,7 +83,9 @@ class MultiheadAttention(Op):
         takes = ("{0}, {0}, {0}", "{0}, {1}, {1}", "{0}, {1}, {2}")[len(inputs) - 1] + ", need_weights=False"
         if self.is_causal:
             later = f"{{0}}.new_ones(({length}, {length}), dtype=torch.bool).triu(1)"
-            takes += f", attn_mask={later}, is_causal=True"
+            takes += f", attn_mask={later}"
+            if not (self.add_bias_kv or self.add_zero_attn):
+                takes += ", is_causal=True"  # a hint to mask by position, which would hide the added ones at the end
         options |= {"batch_first": True}
         return ModuleCall("nn.MultiheadAttention", (width, self.num_heads), options, takes, ("{}[0]",))
 

@@ -173,9 +173,6 @@ class Op(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-Model = TypeVar("Model", bound=BaseModel)
-
-
 def create(model: type[Model], name: str, arguments: dict[str, Any]) -> Model:
     """Validate `arguments` and make the op or initialiser called `name`. Raises `Problem` about the first wrong one."""
     try:

@@ -1,0 +1,79 @@
+"""What `netspec build` says: the module is built, fed one batch of noise in eval mode, and measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from netspec.backends.module import to_module
+from netspec.files import extra, unknown_format, whole
+from netspec.quantities import byte_size, short
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from netspec.graph import Graph
+    from netspec.shapes import TensorType
+
+WEIGHT_FORMATS = (".safetensors", ".pth")
+
+
+def build_and_report(graph: Graph, *, seed: int | None, batch: int, output: str | None) -> str:
+    """Build the module, run it once, save its weights where asked, and describe all of it in a few lines."""
+    if output is not None and Path(output).suffix not in WEIGHT_FORMATS:
+        raise unknown_format(output, list(WEIGHT_FORMATS))
+    start = perf_counter()
+    module = to_module(graph, seed=seed)
+    build_seconds = perf_counter() - start
+    inputs = [_sample(type, batch) for type in graph.inputs.values()]
+    module.eval()
+    start = perf_counter()
+    with torch.inference_mode():
+        results = _tensors(module(*inputs))
+    run_seconds = perf_counter() - start
+    weights = sum(p.nbytes for p in module.parameters()) + sum(b.nbytes for b in module.buffers())
+    lines = [
+        ("network", f"{graph.name}, built in {build_seconds:.2f} s"),
+        ("inputs", ", ".join(f"{name}: {type}" for name, type in graph.inputs.items())),
+        ("outputs", ", ".join(f"{name}: {type}" for name, type in graph.outputs.items())),
+        ("parameters", f"{sum(p.numel() for p in module.parameters()):,}, {byte_size(weights)} with buffers"),
+        ("cost", f"{short(graph.macs)}MACs, {short(2 * graph.macs)}FLOPs for one sample"),
+        ("run", f"a batch of {batch} in {run_seconds:.3f} s, giving {_shapes(results)}"),
+    ]
+    if output is not None:
+        save_weights(module, output)
+        lines.append(("saved", f"{output}, {byte_size(Path(output).stat().st_size)}"))
+    return "\n".join(f"{name:<10}  {text}" for name, text in lines)
+
+
+def save_weights(module: nn.Module, path: str | Path) -> None:
+    """Write the `state_dict` of `module` to a `.safetensors` or `.pth` file, whole or not at all."""
+    state = {key: value.contiguous() for key, value in module.state_dict().items()}
+    suffix = Path(path).suffix
+    if suffix not in WEIGHT_FORMATS:
+        raise unknown_format(path, list(WEIGHT_FORMATS))
+    save = extra("safetensors.torch", "torch", "a .safetensors file").save_file if suffix == ".safetensors" else None
+    with whole(path) as temporary:
+        if save is not None:
+            save(state, temporary, metadata={"format": "pt"})
+        else:
+            torch.save(state, temporary)
+
+
+def _sample(type: TensorType, batch: int) -> torch.Tensor:
+    """Noise of the input's type; an index into an embedding is 0."""
+    shape = (batch, *type.shape)
+    return torch.randn(shape) if type.dtype == "float32" else torch.zeros(shape, dtype=getattr(torch, type.dtype))
+
+
+def _tensors(result: Any) -> list[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return list(result.values()) if isinstance(result, dict) else list(result)
+
+
+def _shapes(tensors: list[torch.Tensor]) -> str:
+    return ", ".join("×".join(map(str, tensor.shape)) for tensor in tensors)

@@ -1,0 +1,56 @@
+"""Graph in, text out: the one stable form that bug reports and golden tests show.
+
+Every node is a line with its inputs, arguments and output types; a body that stands in several places is written out
+at the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netspec.expressions import show
+from netspec.graph import Body, Graph, Node
+from netspec.ops.base import Op
+
+
+def to_text(graph: Graph) -> str:
+    """The graph as text, with a line for each node."""
+    inputs = ", ".join(f"{name}: {type}" for name, type in graph.inputs.items())
+    lines = [f"{graph.name}({inputs})"]
+    lines.extend(_lines(graph.root, "", {id(graph.root): graph.name}, 1))
+    return "\n".join(lines) + "\n"
+
+
+def _lines(body: Body, prefix: str, written: dict[int, str], level: int) -> Iterator[str]:
+    indent = "  " * level
+    for node in body.nodes:
+        path = prefix + node.name
+        yield f"{indent}{_line(node)}{_as_before(node, written)}"
+        if isinstance(node.target, Body) and id(node.target) not in written and not node.shares:
+            written[id(node.target)] = path
+            yield from _lines(node.target, path + ".", written, level + 1)
+    if body.form == "graph" and (len(body.outputs) > 1 or body.returns != "bare"):
+        returned = ", ".join(f"{output.name}={output.value.name}" for output in body.outputs)
+        yield f"{indent}return {body.returns}({returned})"
+
+
+def _line(node: Node) -> str:
+    inputs = [value.name for value in node.inputs]
+    arguments = [f"{name}={show(value)}" for name, value in _arguments(node).items()]
+    outputs = ", ".join(str(type) for type in node.output_types)
+    marks = "  [training only]" if node.training_only else ""
+    marks += f"  [shares {node.shares}]" if node.shares else ""
+    return f"{node.name}: {node.kind}({', '.join(inputs + arguments)}) → {outputs}{marks}"
+
+
+def _arguments(node: Node) -> dict[str, object]:
+    if isinstance(node.target, Op):
+        fields = type(node.target).model_fields
+        return node.target.changed(*fields)
+    return node.target.arguments
+
+
+def _as_before(node: Node, written: dict[int, str]) -> str:
+    if isinstance(node.target, Body) and not node.shares and id(node.target) in written:
+        return f"  [as {written[id(node.target)]}]"
+    return ""
