@@ -199,7 +199,7 @@ def _list(options: argparse.Namespace) -> int:
     for name, path in shipped_specs().items():
         source = read(path)
         about = source.get("about") if isinstance(source, Mapping) else None
-        text = " ".join(about.text.split()) if isinstance(about, Scalar) else ""
+        text = " ".join(about.text.split()).partition(". ")[0].rstrip(".") if isinstance(about, Scalar) else ""
         print(f"{name:<{width}}  {text}".rstrip())
     return 0
 

@@ -26,6 +26,7 @@ MAX_NODES = 100_000  # instances in one graph
 MAX_COPIES = 10_000  # of one `repeat`, and rows of one `for`
 MAX_LEVELS = 60  # of blocks inside blocks
 MAX_AXIS = 2**31 - 1  # length of an axis
+MAX_SHOWN = 12  # names of a path in a message
 
 Scope = dict[str, Any]
 
@@ -422,7 +423,10 @@ class _Elaborator:
     @property
     def at(self) -> str:
         """The path of the node at hand."""
-        return ".".join(name for name in self.path if name)
+        names = [name for name in self.path if name]
+        if len(names) > MAX_SHOWN:
+            names = [*names[: MAX_SHOWN - 2], "…", names[-1]]
+        return ".".join(names)
 
     @contextmanager
     def inside(self, name: str) -> Iterator[None]:
@@ -520,6 +524,7 @@ class _BodyBuilder:
             outputs,
             self.spec.span,
             self.spec.outputs.kind if self.spec.outputs else "bare",
+            absent=tuple(self.absent),
         )
         names_out = tuple(output.name for output in outputs) if len(outputs) > 1 else ()
         return Instance(self.kind, body, tuple(output.value.type for output in outputs), names_out)
@@ -820,9 +825,11 @@ class _BodyBuilder:
             if not node.training_only and aside & set(node.inputs):
                 message = f"`{node.name}` is always there, but uses a node that exists in training alone"
                 self.fail(Problem("misplaced-training-only", message), self.span_of(node))
-        for value in sources:
+        places = [name.span for name in self.spec.inputs] or [self.spec.span]
+        for value, span in zip(sources, places, strict=True):
             if value not in used:
-                self.fail(Problem("unused-input", f"nothing uses the input `{value.name}`"), self.spec.span)
+                help = ("name it in a `from`, or remove it",)
+                self.fail(Problem("unused-input", f"nothing uses the input `{value.name}`", help=help), span)
 
     def span_of(self, node: Node) -> Span:
         return next((item.span for item in self.items if item.name == node.name), node.span)

@@ -241,8 +241,7 @@ def _compile(node: ast.expr, depth: int) -> Evaluate:
         raise Problem("invalid-expression", f"an expression nested more than {MAX_DEPTH} levels", extent=_extent(node))
     compiler = _COMPILERS.get(type(node))
     if compiler is None:
-        what = type(node).__name__.lower()
-        message = f"`{_shorten(ast.unparse(node))}` is not allowed in an expression ({what})"
+        message = f"`{_shorten(ast.unparse(node))}` is not allowed in an expression"
         help = ("use arithmetic, comparisons, `a if b else c`, lists, and " + listing(sorted(FUNCTIONS)),)
         raise Problem("invalid-expression", message, extent=_extent(node), help=help)
     return compiler(node, depth + 1)

@@ -91,6 +91,7 @@ class Body:
     span: Span
     returns: Literal["bare", "tuple", "dict"] = "bare"
     repeated: bool = False
+    absent: tuple[str, ...] = ()  # names of nodes that `if` left out
     arguments: dict[str, Any] = field(default_factory=dict)
     init: Any = None  # the block's own initialisation rules, read by `initialize`
 

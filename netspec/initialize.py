@@ -69,6 +69,7 @@ class _Resolver:
         top = _Table("", rules, scope)
         pending: list[tuple[str, Node, tuple[_Table, ...]]] = [("", node, (top,)) for node in reversed(root.nodes)]
         self.scopes.append(top)
+        self.note_absent("", root, (top,))
         while pending:
             prefix, node, tables = pending.pop()
             if node.shares:
@@ -79,11 +80,20 @@ class _Resolver:
                     table = _Table(path + ".", *node.target.init)
                     self.scopes.append(table)
                     tables = (*tables, table)
+                self.note_absent(path + ".", node.target, tables)
                 pending.extend((path + ".", child, tables) for child in reversed(node.target.nodes))
                 continue
             for parameter, initializer in self.op(path, node, node.target, tables):
                 yield Assignment(path, parameter, initializer)
         self.check_rules()
+
+    def note_absent(self, prefix: str, body: Body, tables: tuple[_Table, ...]) -> None:
+        """A rule for a node that `if` has left out is not a mistake."""
+        for table in tables:
+            for _, rule in table.paths:
+                selected = table.base + rule.selector.text + "."
+                if any(selected.startswith(f"{prefix}{name}.") for name in body.absent):
+                    self.matched.add(rule)
 
     def op(self, path: str, node: Node, op: Op, tables: tuple[_Table, ...]) -> tuple[tuple[str, Initializer], ...]:
         """What the rules say of one op's parameters, in the order the rules name them."""

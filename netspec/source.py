@@ -197,7 +197,7 @@ class _Reader:
             return
         if event.tag not in (None, "!"):
             help = ("remove the tag: a value is read by the field that holds it",)
-            self.reporter.error("tag", f"YAML tags are not allowed, got `{event.tag}`", node.span, help=help)
+            self.reporter.error("tag", f"tags are not allowed, got `{event.tag}`", node.span, help=help)
         if event.anchor is not None:
             self.anchors[event.anchor] = node
 
@@ -207,7 +207,7 @@ class _Reader:
             return Scalar("", key.span)
         if key.text == "<<" and key.plain:
             help = ("write the keys out, or make a block with parameters",)
-            self.reporter.error("merge-key", "YAML merge keys (`<<`) are not allowed", key.span, help=help)
+            self.reporter.error("merge-key", "merge keys (`<<`) are not allowed", key.span, help=help)
         first = next((k for k, _ in mapping.entries if k.text == key.text), None)
         if first is not None:
             notes = (f"first written at line {first.span.line}",)

@@ -23,7 +23,6 @@ import torch.nn.functional as F  # noqa: N812  PyTorch's own name for it
 import torchvision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from op_runner import make_module, run
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,6 +31,7 @@ from netspec.diagnostics import Problem
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import FunctionCall, Op, StateCall, create
 from netspec.shapes import TensorType
+from tests.op_runner import make_module, run
 
 BATCH = 3
 REJECTIONS = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError, ZeroDivisionError)
@@ -334,6 +334,7 @@ REJECTED = [
     Rejected("does-not-divide", "dim", case("glu", IMAGE, dim=2)),
     Rejected("invalid-axis", "dim", case("glu", IMAGE, dim=4)),
     Rejected("wrong-value", "max_val", case("hardtanh", IMAGE, min_val=1, max_val=1)),
+    Rejected("shape-mismatch", "num_parameters", case("prelu", IMAGE, num_parameters=2)),
     Rejected("shape-mismatch", "num_parameters", case("prelu", IMAGE, num_parameters=9)),
     Rejected("shape-mismatch", "num_parameters", case("prelu", (), num_parameters=2)),
     Rejected("wrong-value", "lower", case("rrelu", IMAGE, lower=0.5)),

@@ -1,0 +1,147 @@
+"""Drawing in, DOT source out, for Graphviz to lay out.
+
+Labels are plain text, because an engine may drop HTML-like ones without a word. Names of nodes are numbers, so no path
+has to be escaped; `numbered` gives them back their meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from netspec.backends.captions import count_text
+from netspec.backends.drawing import Box, Cluster, Drawing
+from netspec.backends.palette import Palette
+
+if TYPE_CHECKING:
+    from graphviz import Digraph
+
+FONT_SIZE = 12
+SMALL_FONT_SIZE = 10.5
+_POINTS = 72
+_PADDING = 26  # points on both sides of the text of a box together
+_WIDEST = 300  # points; a longer text widens its own box alone
+_LINE_LENGTH = 46  # characters; what is joined in one line stays below
+
+
+def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
+    """DOT source of a drawing. `title` puts the drawing's title on it."""
+    from graphviz import Digraph
+
+    width = min(_WIDEST, max(map(_box_width, drawing.boxes())))
+    heading = "\n".join((drawing.title, *drawing.subtitle)) if title else ""
+    graph = Digraph(
+        graph_attr={
+            "rankdir": "TB",
+            "bgcolor": "transparent",
+            "nodesep": "0.35",
+            "ranksep": "0.16",
+            "pad": "0.1",
+            "fontname": "Arial",
+            "fontsize": str(FONT_SIZE),
+            "labelloc": "t",
+            "labeljust": "l",
+            "label": _escaped(heading, "\\l"),
+        },
+        node_attr={
+            "shape": "box",
+            "style": "rounded,filled",
+            "fontname": "Arial",
+            "fontsize": str(FONT_SIZE),
+            "fontcolor": palette.text,
+            "margin": "0.14,0.07",
+            "height": "0.3",
+        },
+        edge_attr={
+            "fontname": "Arial",
+            "fontsize": str(SMALL_FONT_SIZE),
+            "fontcolor": palette.muted,
+            "arrowsize": "0.6",
+        },
+    )
+    ids = numbered(drawing)
+    _add(graph, drawing.children, ids, palette, width, level=0)
+    for edge in drawing.edges:
+        options = {"color": palette.edges[edge.kind]}
+        if edge.kind == "main":
+            options["weight"] = "20"
+        elif edge.kind == "shortcut":
+            options |= {"penwidth": "1.6", "weight": "1"}
+        else:
+            options |= {"style": "dashed", "weight": "1"}
+        graph.edge(ids[edge.source], ids[edge.target], label=_escaped(f" {edge.label} "), **options)
+    return str(graph.source)
+
+
+def numbered(drawing: Drawing) -> dict[str, str]:
+    """The name in DOT of each box and cluster."""
+    items = list(drawing.walk())
+    return {item.id: f"{'n' if isinstance(item, Box) else 'cluster_'}{i}" for i, item in enumerate(items)}
+
+
+def box_lines(box: Box) -> tuple[str, ...]:
+    """The text of a box line by line: its title, then the rest in as few lines as are easy to read."""
+    facts = list(box.lines)
+    if box.parameters:
+        facts.append(f"{count_text(box.parameters)} params{' in all' if box.count > 1 else ''}")
+    lines: list[str] = []
+    for fact in facts:
+        if lines and len(lines[-1]) + len(fact) + 3 <= _LINE_LENGTH:
+            lines[-1] += f" · {fact}"
+        else:
+            lines.append(fact)
+    return (box.title, *lines)
+
+
+def _add(
+    graph: Digraph, items: Iterable[Box | Cluster], ids: dict[str, str], palette: Palette, width: float, level: int
+) -> None:
+    for item in items:
+        dashes = ",dashed" if item.training_only else ""
+        if isinstance(item, Box):
+            tone = palette.categories[item.category]
+            options: dict[str, Any] = {"fillcolor": tone.fill, "color": tone.line}
+            if item.category == "terminal":
+                options |= {"fontcolor": palette.background, "margin": "0.2,0.03", "height": "0.25"}
+            elif item.category != "merge":
+                options["width"] = f"{width / _POINTS:.2f}"
+            if dashes:
+                options["style"] = f"rounded,filled{dashes}"
+            if item.count > 1:
+                options["peripheries"] = "2"
+            graph.node(ids[item.id], _escaped("\n".join(box_lines(item))), **options)
+            continue
+        tone = palette.cluster(level)
+        with graph.subgraph(name=ids[item.id]) as inner:
+            inner.attr(
+                label=_escaped("\n".join((item.title, *item.lines)), "\\l"),
+                labeljust="l",
+                style=f"rounded,filled{dashes}",
+                fillcolor=tone.fill,
+                color=tone.line,
+                fontcolor=palette.text,
+                margin="12",
+                penwidth="2" if item.count > 1 else "1",
+            )
+            _add(inner, item.children, ids, palette, width, level + 1)
+
+
+def _escaped(text: str, end: str = "") -> str:
+    """A label that means its text, each line closed by `end` (`\\l` aligns left)."""
+    from graphviz import nohtml
+
+    lines = text.replace("\\", "\\\\").split("\n")
+    return str(nohtml("".join(line + end for line in lines) if end else "\\n".join(lines))) if text else ""
+
+
+def _box_width(box: Box) -> float:
+    if box.category in ("merge", "terminal"):
+        return 0
+    return max(map(text_width, box_lines(box))) + _PADDING
+
+
+def text_width(text: str, size: float = FONT_SIZE) -> float:
+    """About how many points a text takes in a wide sans-serif such as DejaVu Sans, which Arial stays below."""
+    narrow = sum(character in " .,:;'|ilIjtfr()[]/·" for character in text)
+    wide = sum(character in "mwMW%@×" for character in text)
+    return size * (0.4 * narrow + 0.9 * wide + 0.63 * (len(text) - narrow - wide))
