@@ -223,7 +223,9 @@ def _load(spec: str, options: argparse.Namespace) -> Graph:
     for override in options.overrides:
         key, equals, value = override.partition("=")
         if not equals or not key:
-            problem = Problem("invalid-override", f"`--set {override}` is not KEY=VALUE", help=("--set num_classes=10",))
+            problem = Problem(
+                "invalid-override", f"`--set {override}` is not KEY=VALUE", help=("--set num_classes=10",)
+            )
             raise SpecError([problem.at(None)])
         parameters[key.strip()] = _value(value, f"--set {key}")
     shape = _plain(_value(options.input, "--input")) if options.input is not None else None

@@ -14,9 +14,10 @@ from typing import Any
 
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
 from netspec.expressions import Word, compile_expression, fill, loop_targets, show, unknown_name, unpack
+from netspec.fields import create, unknown_argument, word_choices
 from netspec.graph import Body, Node, Output, Value
 from netspec.ops import OP_NAMES, op_class
-from netspec.ops.base import Op, create, unknown_argument, word_choices
+from netspec.ops.base import Op
 from netspec.parse import Namespace, _Parser, check_child_name
 from netspec.shapes import TensorType
 from netspec.source import Scalar, Sequence, Source, is_null
@@ -126,7 +127,7 @@ class _Elaborator:
         for name in unknown:
             help = (f"the inputs are {listing(item.name for item in spec.inputs)}",)
             self.reporter.error("unknown-parameter", f"there is no input `{name}`", None, help=help)
-        if scope is None or len(inputs) != len(spec.inputs) or not inputs or self.reporter.failed and unknown:
+        if scope is None or len(inputs) != len(spec.inputs) or not inputs or (self.reporter.failed and unknown):
             return None
         instance = self.block_body(block, scope, tuple(inputs), root=True)
         if instance is None:
@@ -297,10 +298,10 @@ class _Elaborator:
         if cls.variadic is not None and spec.positional is not None:
             sources[cls.variadic] = spec.positional
         elif not cls.merges:
-            self._positional(spec, list(cls.model_fields), name, sources)
+            self._positional(spec, list(cls.fields()), name, sources)
         for key, value in spec.named:
-            if key.text not in cls.model_fields:
-                problem = unknown_argument(name, key.text, cls.model_fields)
+            if key.text not in cls.fields():
+                problem = unknown_argument(name, key.text, cls.fields())
                 if key.text in OP_NAMES or key.text in context.namespace:
                     problem = Problem(
                         "two-kinds",
@@ -342,7 +343,7 @@ class _Elaborator:
         return Instance(name, op, outputs, cls.output_names)
 
     def create(self, cls: type[Op], name: str, values: dict[str, Any], context: Context) -> Op:
-        key = (cls, tuple(values.items()))
+        key = (cls, tuple((name, type(value), value) for name, value in values.items()))
         if key not in self.ops:
             try:
                 self.ops[key] = create(cls, name, values)
@@ -471,8 +472,6 @@ class _TooLarge(Exception):
         self.span = span
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class _Item:
     """An entry of a body after its loops are unrolled: one node under one name."""
@@ -536,7 +535,9 @@ class _BodyBuilder:
         spec = entry.node
         item = _Item("", spec, self.context, spec.span)
         if spec.loop is not None or spec.condition is not None or spec.training_only is not None:
-            self.fail(Problem("unknown-word", "`for`, `if` and `training_only` need a graph around the node"), spec.span)
+            self.fail(
+                Problem("unknown-word", "`for`, `if` and `training_only` need a graph around the node"), spec.span
+            )
             return None
         node = self.node(item, sources)
         if node is None or self.failed:
@@ -970,7 +971,9 @@ class _BodyBuilder:
                 return None
             if len(instance.outputs) != 1:
                 raise Problem("wrong-inputs", "a repeated node has one output").place(spec.span)
-            node = Node(name, instance.kind, instance.target, (current,), (Value(name, instance.outputs[0]),), spec.span)
+            node = Node(
+                name, instance.kind, instance.target, (current,), (Value(name, instance.outputs[0]),), spec.span
+            )
             nodes.append(node)
             schedule.append(node)
             current = node.outputs[0]

@@ -350,7 +350,9 @@ def _unary(node: ast.UnaryOp, depth: int) -> Evaluate:
 def _binary(node: ast.BinOp, depth: int) -> Evaluate:
     extent = _extent(node)
     if type(node.op) not in _BINARY:
-        raise Problem("invalid-expression", f"`{ast.unparse(node)}` uses an operator that is not one here", extent=extent)
+        raise Problem(
+            "invalid-expression", f"`{ast.unparse(node)}` uses an operator that is not one here", extent=extent
+        )
     symbol, apply = _BINARY[type(node.op)]
     left, right = _compile(node.left, depth), _compile(node.right, depth)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from inspect import get_annotations
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -100,11 +101,11 @@ def _fill(record: Record, name: str, arguments: dict[str, Any]) -> None:
 def _fields(cls: type[Record]) -> dict[str, Field]:
     hints = get_type_hints(cls, include_extras=True)
     bases = [base for base in reversed(cls.__mro__) if issubclass(base, Record)]
-    names = dict.fromkeys(name for base in bases for name in base.__dict__.get("__annotations__", {}))
+    names = dict.fromkeys(name for base in bases for name in get_annotations(base))
     return {
         name: Field(hints[name], not hasattr(cls, name), getattr(cls, name, None))
         for name in names
-        if get_origin(hints[name]) is not ClassVar and hints[name] is not ClassVar
+        if hints[name] is not ClassVar and get_origin(hints[name]) is not ClassVar
     }
 
 

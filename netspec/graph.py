@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from netspec.diagnostics import Span
-from netspec.ops.base import Op, State, StateCall
+from netspec.ops.base import Op, State
 from netspec.shapes import TensorType
 
 if TYPE_CHECKING:
@@ -122,9 +122,6 @@ def node_state(node: Node) -> dict[str, State]:
     """Parameters and buffers of an op node by name; a parameter or constant is its own under the empty name."""
     if isinstance(node.target, Body) or node.shares:
         return {}
-    call = node.target.torch(*node.input_types) if node.target.category == "state" else None
-    if isinstance(call, StateCall):
-        return {"": call.state}
     return node.target.state(*node.input_types)
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from netspec.diagnostics import Problem, Reporter, suggest
 from netspec.expressions import Word, compile_expression, unknown_name
+from netspec.fields import create, word_choices
 from netspec.graph import Body, Graph, Node, node_state
 from netspec.initializers import INITIALIZERS, Initializer
 from netspec.ops import OP_NAMES
-from netspec.ops.base import Op, State, create, word_choices
+from netspec.ops.base import Op, State
 from netspec.source import Mapping, Scalar, Sequence, Source, is_null
 from netspec.spec import InitRule, Spec
 
@@ -115,9 +116,7 @@ class _Resolver:
         by_op = [(table.ops[kind], table) for table in reversed(tables) if kind in table.ops]
         return by_path + by_op
 
-    def assign(
-        self, node: Node, op: Op, rules: list[tuple[InitRule, _Table]]
-    ) -> Iterator[tuple[str, Initializer]]:
+    def assign(self, node: Node, op: Op, rules: list[tuple[InitRule, _Table]]) -> Iterator[tuple[str, Initializer]]:
         states = {name or "value": state for name, state in node_state(node).items() if state.trainable}
         done: set[str] = set()
         for rule, table in rules:
@@ -154,7 +153,7 @@ def _pattern(selector: str) -> re.Pattern[str]:
 
 def _facts(node: Node, op: Op, state: State) -> dict[str, Any]:
     """What an expression in a rule may ask of the module it fills."""
-    facts: dict[str, Any] = {name: getattr(op, name) for name in type(op).model_fields}
+    facts: dict[str, Any] = {name: getattr(op, name) for name in type(op).fields()}
     if node.inputs:
         facts["input"] = node.inputs[0].type
     if len(state.shape) > 1:
@@ -183,9 +182,9 @@ def _initializer(source: Source, scope: dict[str, Any]) -> Initializer:
         sources = {key.text: value for key, value in arguments.entries}
     elif arguments is not None and not is_null(arguments):
         items = arguments.items if isinstance(arguments, Sequence) else [arguments]
-        if len(items) > len(model.model_fields):
-            raise Problem("too-many-arguments", f"`{name.text}` takes {len(model.model_fields)} arguments")
-        sources = dict(zip(model.model_fields, items, strict=False))
+        if len(items) > len(model.fields()):
+            raise Problem("too-many-arguments", f"`{name.text}` takes {len(model.fields())} arguments")
+        sources = dict(zip(model.fields(), items, strict=False))
     values: dict[str, Any] = {}
     for argument, value in sources.items():
         if not isinstance(value, Scalar):

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from netspec.fields import Record
 
 Nonlinearity = Literal[
     "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
 ]  # fmt: skip
 
 
-class Initializer(BaseModel):
+class Initializer(Record):
     """Base class: the fields are the arguments of the function of the same name in `torch.nn.init`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     function: ClassVar[str]
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the PyTorch function."""
-        return {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: getattr(self, name) for name in type(self).fields()}
 
 
 class Zeros(Initializer):

@@ -293,7 +293,9 @@ class _Parser:
         kind_or_none = self._kind_of(value)
         if kind_or_none is None:
             help = (f"write `{key.text}: {{type: int, default: {getattr(value, 'text', '')}}}`",)
-            raise Problem("wrong-type", f"the type of parameter `{key.text}` cannot be told from its default", help=help)
+            raise Problem(
+                "wrong-type", f"the type of parameter `{key.text}` cannot be told from its default", help=help
+            )
         return ParameterSpec(key.text, kind_or_none, value, key.span)
 
     def _kind_of(self, default: Source) -> Kind | None:

@@ -171,10 +171,11 @@ class _Reader:
                 span = self._span(start, event)
                 entries: Any = opened.items if isinstance(opened, Sequence) else opened.entries
                 done = type(opened)(entries, span, opened.flow)
-                event = start
+                self._admit(start, done)
             else:
                 continue
-            self._admit(event, done)
+            if not isinstance(event, yaml.CollectionEndEvent):
+                self._admit(event, done)
             if not stack:
                 yield done
                 continue

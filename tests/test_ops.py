@@ -29,7 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import netspec.ops
 from netspec.diagnostics import Problem
 from netspec.ops import OP_NAMES, op_class
-from netspec.ops.base import FunctionCall, Op, StateCall, create
+from netspec.fields import create
+from netspec.ops.base import FunctionCall, Op, StateCall
 from netspec.shapes import TensorType
 from tests.op_runner import make_module, run
 
@@ -105,9 +106,7 @@ MAPS = (SIGNAL, IMAGE, VOLUME)
 ANY_RANK = ((), (6,), *MAPS)
 DIVISORS_NEED_RANK_2 = {"divisor_override": 5}
 
-PLAIN_ACTIVATIONS = [
-    op for op, (family, _) in OP_NAMES.items() if family == "activation" and not op_class(op).model_fields
-]
+PLAIN_ACTIVATIONS = [op for op, (family, _) in OP_NAMES.items() if family == "activation" and not op_class(op).fields()]
 
 ACCEPTED = [
     # activation
@@ -696,7 +695,7 @@ def test_a_rejection_names_the_mistake_and_the_argument(rejected: Rejected) -> N
     assert problem is not None
     assert (problem.code, problem.argument) == (rejected.code, rejected.argument)
     assert problem.code in CODES
-    assert problem.argument is None or problem.argument in op_class(rejected.case.op).model_fields
+    assert problem.argument is None or problem.argument in op_class(rejected.case.op).fields()
     for text in (problem.message, *problem.help):
         assert not text[0].isupper()
         assert not text.endswith(".")
@@ -848,7 +847,7 @@ def test_every_op_has_a_case(op: str) -> None:
 @pytest.mark.parametrize("op", OP_NAMES)
 def test_the_variadic_field_comes_first(op: str) -> None:
     cls = op_class(op)
-    assert cls.variadic is None or next(iter(cls.model_fields)) == cls.variadic
+    assert cls.variadic is None or next(iter(cls.fields())) == cls.variadic
 
 
 @pytest.mark.parametrize("op", OP_NAMES)
@@ -884,17 +883,17 @@ def another(value: Any, annotation: Any) -> Any:
     return next(word for word in get_args(annotation) if word != value)
 
 
-FIELDS = [(op, name) for op in OP_NAMES for name in op_class(op).model_fields]
+FIELDS = [(op, name) for op in OP_NAMES for name in op_class(op).fields()]
 
 
 @pytest.mark.parametrize(("op", "name"), FIELDS)
 def test_every_field_changes_something(op: str, name: str) -> None:
-    info = op_class(op).model_fields[name]
+    info = op_class(op).fields()[name]
     for case in ACCEPTED:
         if case.op != op or name not in case.arguments:
             continue
         changed = dict(case.arguments)
-        if info.is_required():
+        if info.required:
             changed[name] = another(changed[name], info.annotation)
         else:
             del changed[name]

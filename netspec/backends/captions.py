@@ -49,24 +49,26 @@ def op_text(node: Node) -> str:
     """An op with the arguments that tell it from others: `conv 7×7, 64, /2`."""
     op, inputs = node.target, node.input_types
     assert isinstance(op, Op)
-    if op.category in ("convolution", "pooling") and "kernel_size" in type(op).model_fields:
+    if op.category in ("convolution", "pooling") and "kernel_size" in type(op).fields():
         return f"{node.kind} {', '.join(_window(op, inputs[0]))}"
-    if op.category == "pooling" and "output_size" in type(op).model_fields:
-        return f"{node.kind} {_sizes(getattr(op, 'output_size'), inputs[0])}"
+    if op.category == "pooling" and "output_size" in type(op).fields():
+        return f"{node.kind} {_sizes(op.output_size, inputs[0])}"
     parts = _options(op)
     return f"{node.kind} {', '.join(parts)}" if parts else node.kind
 
 
 def _window(op: Op, x: TensorType) -> list[str]:
-    kernel, stride = getattr(op, "kernel_size"), getattr(op, "stride")
-    fields = type(op).model_fields
+    kernel, stride = op.kernel_size, op.stride
+    fields = type(op).fields()
     parts = [_sizes(kernel, x)]
     if "out_channels" in fields:
-        parts.append(str(getattr(op, "out_channels")))
+        parts.append(str(op.out_channels))
     step = kernel if stride is None else stride
     if set(step if isinstance(step, tuple) else (step,)) != {1}:
         sign = "×" if "output_padding" in fields else "/"  # a transposed convolution enlarges
-        parts.append(sign + "×".join(map(str, step if isinstance(step, tuple) and len(set(step)) > 1 else _first(step))))
+        parts.append(
+            sign + "×".join(map(str, step if isinstance(step, tuple) and len(set(step)) > 1 else _first(step)))
+        )
     groups = getattr(op, "groups", 1)
     if groups > 1:
         parts.append("depthwise" if groups == x.channels else f"groups {groups}")
@@ -82,18 +84,17 @@ def _first(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 def _sizes(value: Any, x: TensorType) -> str:
     """`3×3` for a size of 3 over two spatial axes."""
-    lengths = value if isinstance(value, tuple) else (value,) * (x.rank - 1)
+    lengths = value if isinstance(value, tuple) else (value,)
+    lengths = lengths * (x.rank - 1) if len(lengths) == 1 else lengths
     return "×".join("any" if length is None else str(length) for length in lengths)
 
 
 def _options(op: Op) -> list[str]:
     """Required arguments bare, then the changed ones by name; epsilons and biases tell nothing in a picture."""
     parts = []
-    for name, info in type(op).model_fields.items():
+    for name, info in type(op).fields().items():
         value = getattr(op, name)
-        if info.is_required():
-            parts.append(_number(value))
-        elif name == "p":
+        if info.required or name == "p":
             parts.append(_number(value))
         elif value != info.default and name not in ("bias", "eps", "momentum", "inplace", "scale"):
             parts.append(name.replace("_", " ") if value is True else f"{name} {_number(value)}")
@@ -151,16 +152,15 @@ class Arguments:
         parts.insert(place, known.get("stride", ""))
         return ", ".join(filter(None, ahead + parts))
 
-    def note(self, kind: str) -> str:
-        """What all blocks of a kind share, and the order of arguments that are written without names."""
-        names = self.varying(kind)
-        known = self.by_kind.get(kind, [])
+    def notes(self, kind: str) -> list[str]:
+        """The order of arguments that are written without names, and what all blocks of a kind share."""
+        names, known = self.varying(kind), self.by_kind.get(kind, [])
         others = self._others(names)
-        parts = [", ".join(others)] if len(others) >= _POSITIONAL_FROM else []
-        if known:
-            shared = [(name, value) for name, value in known[0].items() if name not in names and _tells(value)]
-            parts += [f"{name} {_number(value)}" for name, value in shared]
-        return f"{kind}: {', '.join(parts)}" if parts else ""
+        notes = [f"{kind} ({', '.join(others)})"] if len(others) >= _POSITIONAL_FROM else []
+        if len(known) > 1:
+            shared = [f"{name} {_number(v)}" for name, v in known[0].items() if name not in names and _tells(v)]
+            notes += [f"every {kind}: {', '.join(shared)}"] if shared else []
+        return notes
 
     @staticmethod
     def _others(names: list[str]) -> list[str]:

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from graphviz import Digraph
 
 FONT_SIZE = 12
-SMALL_FONT_SIZE = 10.5
+EDGE_FONT_SIZE = 10
 _POINTS = 72
+_NARROW = ("merge", "terminal")  # categories whose boxes are as wide as their text
 _PADDING = 26  # points on both sides of the text of a box together
-_WIDEST = 300  # points; a longer text widens its own box alone
+_WIDEST = 340  # points; a longer text widens its own box alone
 _LINE_LENGTH = 46  # characters; what is joined in one line stays below
 
 
@@ -28,7 +29,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
     """DOT source of a drawing. `title` puts the drawing's title on it."""
     from graphviz import Digraph
 
-    width = min(_WIDEST, max(map(_box_width, drawing.boxes())))
+    width = min(_WIDEST, max(map(_room, drawing.walk())))
     heading = "\n".join((drawing.title, *drawing.subtitle)) if title else ""
     graph = Digraph(
         graph_attr={
@@ -54,7 +55,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
         },
         edge_attr={
             "fontname": "Arial",
-            "fontsize": str(SMALL_FONT_SIZE),
+            "fontsize": str(FONT_SIZE),
             "fontcolor": palette.muted,
             "arrowsize": "0.6",
         },
@@ -69,7 +70,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
             options |= {"penwidth": "1.6", "weight": "1"}
         else:
             options |= {"style": "dashed", "weight": "1"}
-        graph.edge(ids[edge.source], ids[edge.target], label=_escaped(f" {edge.label} "), **options)
+        graph.edge(ids[edge.source], ids[edge.target], label=_escaped(f"  {edge.label} "), **options)
     return str(graph.source)
 
 
@@ -103,8 +104,8 @@ def _add(
             options: dict[str, Any] = {"fillcolor": tone.fill, "color": tone.line}
             if item.category == "terminal":
                 options |= {"fontcolor": palette.background, "margin": "0.2,0.03", "height": "0.25"}
-            elif item.category != "merge":
-                options["width"] = f"{width / _POINTS:.2f}"
+            wide = item.category not in _NARROW
+            options["width"] = f"{(width if wide else _text_room(item)) / _POINTS:.2f}"
             if dashes:
                 options["style"] = f"rounded,filled{dashes}"
             if item.count > 1:
@@ -134,9 +135,17 @@ def _escaped(text: str, end: str = "") -> str:
     return str(nohtml("".join(line + end for line in lines) if end else "\\n".join(lines))) if text else ""
 
 
-def _box_width(box: Box) -> float:
-    if box.category in ("merge", "terminal"):
-        return 0
+def _room(item: Box | Cluster) -> float:
+    """How wide the boxes of a picture must be for the sake of this item.
+
+    Half of a cluster is left to its title, because the edge into it comes down in the middle.
+    """
+    if isinstance(item, Cluster):
+        return 2 * text_width(item.title)
+    return 0 if item.category in _NARROW else _text_room(item)
+
+
+def _text_room(box: Box) -> float:
     return max(map(text_width, box_lines(box))) + _PADDING
 
 

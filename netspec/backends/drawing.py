@@ -136,7 +136,7 @@ def _draw(graph: Graph, opens: Callable[[Node, int], bool]) -> Drawing:
     legend = Legend(
         categories=tuple(categories),
         edges=tuple(kind for kind in ("shortcut", "auxiliary") if kind in kinds),
-        notes=tuple(filter(None, map(builder.arguments.note, builder.closed))),
+        notes=tuple(note for kind in builder.closed for note in builder.arguments.notes(kind)),
     )
     return Drawing(graph.name, _subtitle(graph), graph.about, children, edges, legend)
 
@@ -177,13 +177,13 @@ class _Builder:
         sources: _Sources = {}
         children: list[Box | Cluster] = []
         for value in root.inputs:
-            title = "input" if len(root.inputs) == 1 else f"{value.name} · input"
+            title = "input" if len(root.inputs) == 1 else f"input {value.name}"
             box = self.add(Box(f"input:{value.name}", title, (), "terminal", str(value.type), span=root.span))
             sources[value] = _Source(box.id, str(value.type))
             children.append(box)
         children.extend(self.body(root, "", 0, sources, training_only=False))
         for output in root.outputs:
-            title = "output" if len(root.outputs) == 1 else f"{output.name} · output"
+            title = "output" if len(root.outputs) == 1 else f"output {output.name}"
             lines = ("training only",) if output.training_only else ()
             box = Box(f"output:{output.name}", title, lines, "terminal", str(output.value.type))
             children.append(self.add(replace(box, training_only=output.training_only, span=root.span)))
@@ -290,7 +290,6 @@ class _Builder:
             lines=(),
             category="merge",
             output=str(last.output_types[0]),
-            count=len(paths),
             training_only=training_only,
             span=last.span,
             paths=paths,

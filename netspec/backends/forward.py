@@ -35,7 +35,7 @@ def call_forward(call: Call, base: str) -> Forward:
         result = call.gives[0].format(f"{base}.forward(self, {call.takes.format('x')})")
     else:
         assert not isinstance(call, StateCall), "a parameter has no input, so it is in no chain"
-        result = call.gives[0].format(call.code.format("x"))
+        result = call.gives[0].format(call.code.format("x", training="self.training"))
     return Forward(f"def forward(self, x):\n    return {result}\n")
 
 
@@ -64,7 +64,9 @@ class _Writer:
         arguments = ", ".join(self.variable(value) for value in self.body.inputs)
         lines = [f"def forward(self, {arguments}):"]
         for node in self.body.schedule:
-            statements = [f"{line}  # {node.span.file.name.rpartition('/')[2]}:{node.span.line}" for line in self.node(node)]
+            statements = [
+                f"{line}  # {node.span.file.name.rpartition('/')[2]}:{node.span.line}" for line in self.node(node)
+            ]
             if node.training_only:
                 lines.append("    if self.training:")
                 lines.extend(f"        {line}" for line in statements)
@@ -131,7 +133,7 @@ class _Writer:
             elif isinstance(call, StateCall):
                 result = module
             else:
-                result = call.code.format(*inputs)
+                result = call.code.format(*inputs, training="self.training")
         used = [(value, give) for value, give in zip(node.outputs, gives, strict=True) if value in self.last_use]
         if len(used) == 1:
             value, give = used[0]

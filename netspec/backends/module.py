@@ -11,7 +11,7 @@ import linecache
 from collections import OrderedDict, namedtuple
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import import_module
 from typing import Any
@@ -133,7 +133,7 @@ def _restore(record: _ClassRecord) -> Any:
     return cls.__new__(cls)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _generated_class(record: _ClassRecord) -> type[nn.Module]:
     """The class of a record. Its source is registered with `linecache`, so tracebacks and `inspect` show it."""
     forward = record.forward

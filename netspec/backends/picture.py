@@ -1,22 +1,22 @@
 """Graph in, picture file out: `.svg`, `.png` or `.dot`.
 
-The graph becomes a `Drawing`, Graphviz gives every part its place, and this module adds title, legend and style to
-the SVG, in which all text stays text. A PNG is painted from the SVG.
+The graph becomes a `Drawing`, Graphviz gives every part its place, and the frame adds title and legend. Text stays text
+in an SVG. A PNG is painted from the SVG, with a font of this machine.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from netspec.backends.drawing import Box, Drawing, to_drawing
-from netspec.backends.dot import FONT_SIZE, SMALL_FONT_SIZE, box_lines, numbered, text_width, to_dot
+from netspec.backends.dot import to_dot
+from netspec.backends.drawing import to_drawing
 from netspec.backends.engines import missing_extra, to_svg
-from netspec.backends.palette import LIGHT, Palette
+from netspec.backends.palette import LIGHT
+from netspec.backends.svg import framed
 from netspec.diagnostics import Problem, SpecError, listing, suggest
 from netspec.graph import Graph
 
@@ -64,38 +64,60 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-# SVG -----------------------------------------------------------------------------------------------------------------
+# PNG -----------------------------------------------------------------------------------------------------------------
 
-_SVG = "http://www.w3.org/2000/svg"
-_FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
-_MARGIN = 24
-_TITLE_SIZE = 20
-_SWATCH = 12
-_EDGE_NAMES = {"shortcut": "shortcut", "auxiliary": "training only"}
+_FAMILIES = (
+    *("Helvetica", "Arial", "Liberation Sans", "Nimbus Sans", "DejaVu Sans", "Noto Sans", "Segoe UI", "Roboto"),
+    *("Open Sans", "Ubuntu", "Cantarell", "FreeSans", "Verdana", "Tahoma"),
+)
 
 
-def framed(svg: str, drawing: Drawing, palette: Palette) -> str:
-    """The SVG of a layout with title, legend, accessible names and one font for all."""
-    ElementTree.register_namespace("", _SVG)
-    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-    laid_out = ElementTree.fromstring(svg)
-    _, _, width, height = map(float, laid_out.attrib["viewBox"].split())
-    content = laid_out.find(f"{{{_SVG}}}g")
-    assert content is not None, "Graphviz puts a picture into one group"
-    _style(content, drawing, palette)
+def to_png(svg: str) -> bytes:
+    """Paint an SVG. Raises `SpecError` where no font is found, because the picture would have no text at all."""
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise missing_extra(error, "drawing a `.png`") from None
+    family, files = _font()
+    painted = resvg_py.svg_to_bytes(
+        svg_string=svg,
+        zoom=PNG_SCALE,
+        sans_serif_family=family,
+        font_files=files,
+    )
+    return bytes(painted)
 
-    header = _header(drawing, palette)
-    legend, legend_size = _legend(drawing, palette, max(width, header.width))
-    page = ElementTree.Element(f"{{{_SVG}}}svg")
-    total_width = max(width, header.width, legend_size[0]) + 2 * _MARGIN
-    top = _MARGIN + header.height
-    total_height = top + height + legend_size[1] + _MARGIN
-    page.attrib |= {
-        "width": f"{total_width:.0f}",
-        "height": f"{total_height:.0f}",
-        "viewBox": f"0 0 {total_width:.0f} {total_height:.0f}",
-        "font-family": _FONTS,
-        "font-size": str(FONT_SIZE),
-        "role": "img",
-    }
-    return ElementTree.tostring(page, encoding="unicode")
+
+@cache
+def _font() -> tuple[str, list[str]]:
+    """A sans-serif family that can be painted, and the files it is in where the system has none."""
+    for family in _FAMILIES:
+        if _paints(family, []):
+            return family, []
+    files = _bundled_fonts()
+    if files and _paints("DejaVu Sans", files):
+        return "DejaVu Sans", files
+    help = (
+        "draw a `.svg` instead, whose text is painted by the program that shows it",
+        "install a font: `apt install fonts-dejavu-core`, or `pip install matplotlib`, which brings one",
+    )
+    raise SpecError([Problem("missing-font", "a `.png` needs a sans-serif font, and none was found", help=help).at(None)])
+
+
+def _paints(family: str, files: list[str]) -> bool:
+    import resvg_py
+
+    letter = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9" font-family="{family}">'
+    filled, empty = (
+        bytes(resvg_py.svg_to_bytes(svg_string=f"{letter}{text}</text></svg>", font_files=files)) for text in ("M", "")
+    )
+    return filled != empty
+
+
+def _bundled_fonts() -> list[str]:
+    """DejaVu Sans as matplotlib ships it. Finding the package does not import it."""
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        return []
+    folder = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
+    return [str(path) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf") if (path := folder / name).is_file()]

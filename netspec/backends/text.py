@@ -45,7 +45,7 @@ def _line(node: Node) -> str:
 
 def _arguments(node: Node) -> dict[str, object]:
     if isinstance(node.target, Op):
-        fields = type(node.target).model_fields
+        fields = type(node.target).fields()
         return node.target.changed(*fields)
     return node.target.arguments
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Ge
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import Axis, Expects, ModuleCall, Number, Op, Positive, State
+from netspec.fields import Expects
+from netspec.ops.base import Axis, ModuleCall, Number, Op, Positive, State
 from netspec.shapes import TensorType
 
 
@@ -22,9 +23,9 @@ class _Activation(Op):
         return x
 
     def torch(self, x: TensorType) -> ModuleCall:
-        fields = type(self).model_fields
-        required = tuple(getattr(self, name) for name, info in fields.items() if info.is_required())
-        optional = [name for name, info in fields.items() if not info.is_required()]
+        fields = type(self).fields()
+        required = tuple(getattr(self, name) for name, info in fields.items() if info.required)
+        optional = [name for name, info in fields.items() if not info.required]
         return ModuleCall(self.target, required, self.changed(*optional))
 
 
@@ -300,7 +301,7 @@ class Softshrink(_Activation):
 
     target: ClassVar = "nn.Softshrink"
 
-    lambd: Annotated[float, Field(ge=0, allow_inf_nan=False), Expects("a number of at least 0")] = 0.5
+    lambd: Annotated[float, Ge(0), Expects("a number of at least 0")] = 0.5
 
 
 class Hardshrink(_Activation):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
 from netspec.diagnostics import Problem
-from netspec.ops.base import Expects, FunctionCall, ModuleCall, Op, Positive, Probability, State
+from netspec.fields import Expects
+from netspec.ops.base import FunctionCall, ModuleCall, Op, Positive, Probability, State
 from netspec.shapes import TensorType, divides, mismatch
 
 OptionalScale = Annotated[
-    Annotated[float, Field(allow_inf_nan=False)] | None,
+    float | None,
     Expects("a number, or `none` for one over the root of the features"),
 ]
 

@@ -7,15 +7,13 @@ reference page and the contract tests all derive from it, so there is nothing el
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from annotated_types import Ge, Gt, Le, MinLen
 
-from netspec.diagnostics import Problem, listing, suggest
-from netspec.expressions import show
+from netspec.diagnostics import Problem
+from netspec.fields import Expects, Record
 from netspec.shapes import BYTES, Shape, TensorType
 
 
@@ -85,40 +83,31 @@ class StateCall:
 Call = ModuleCall | FunctionCall | StateCall
 
 
-@dataclass(frozen=True, slots=True)
-class Expects:
-    """What a field takes, in words, for error messages."""
-
-    text: str
-
-
-Positive = Annotated[int, Field(gt=0), Expects("a positive integer")]
-NonNegative = Annotated[int, Field(ge=0), Expects("an integer of at least 0")]
-Number = Annotated[float, Field(allow_inf_nan=False), Expects("a number")]
-Probability = Annotated[float, Field(ge=0, le=1), Expects("a number from 0 to 1")]
+Positive = Annotated[int, Gt(0), Expects("a positive integer")]
+NonNegative = Annotated[int, Ge(0), Expects("an integer of at least 0")]
+Number = Annotated[float, Expects("a number")]
+Probability = Annotated[float, Ge(0), Le(1), Expects("a number from 0 to 1")]
 Axis = Annotated[int, Expects("an axis number")]
-Axes = Annotated[tuple[int, ...], Field(min_length=1), Expects("one or more axis numbers")]
-_Sizes = tuple[Annotated[int, Field(gt=0)], ...]
-_Margins = tuple[Annotated[int, Field(ge=0)], ...]
+Axes = Annotated[tuple[int, ...], MinLen(1), Expects("one or more axis numbers")]
+_Sizes = tuple[Annotated[int, Gt(0)], ...]
+_Margins = tuple[Annotated[int, Ge(0)], ...]
 Size = Annotated[
-    Annotated[int, Field(gt=0)] | _Sizes, Expects("a positive integer, or a list with one for each spatial axis")
+    Annotated[int, Gt(0)] | _Sizes, Expects("a positive integer, or a list with one for each spatial axis")
 ]
 Margin = Annotated[
-    Annotated[int, Field(ge=0)] | _Margins,
+    Annotated[int, Ge(0)] | _Margins,
     Expects("an integer of at least 0, or a list with one for each spatial axis"),
 ]
 
 ANY_DTYPE = frozenset(BYTES)
 
 
-class Op(BaseModel):
+class Op(Record):
     """Base class of all ops. A subclass declares its fields and overrides `infer` and `torch`, and what else differs.
 
     Fields are in the order of their positional arguments and carry PyTorch's names and defaults. Methods receive the
     types of the inputs and may raise `Problem`; `{op}` in its message stands for the op's name.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     category: ClassVar[str]
     """Decides the colour in a picture."""
@@ -163,87 +152,6 @@ class Op(BaseModel):
                 raise Problem("wrong-rank", message, help=help)
         result = self.infer(*inputs)
         return result if isinstance(result, tuple) else (result,)
-
-    def changed(self, *names: str) -> dict[str, Any]:
-        """The named fields whose value is not the default: the keyword arguments worth writing."""
-        fields = type(self).model_fields
-        return {name: value for name in names if (value := getattr(self, name)) != fields[name].default}
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def create(model: type[Model], name: str, arguments: dict[str, Any]) -> Model:
-    """Validate `arguments` and make the op or initialiser called `name`. Raises `Problem` about the first wrong one."""
-    try:
-        return model.model_validate(arguments)
-    except ValidationError as error:
-        raise _argument_problem(model, name, arguments, error) from None
-
-
-def _argument_problem(model: type[BaseModel], name: str, arguments: dict[str, Any], error: ValidationError) -> Problem:
-    first = error.errors(include_url=False, include_context=False)[0]
-    fields = model.model_fields
-    argument = str(first["loc"][0]) if first["loc"] else None
-    if argument is None:
-        return Problem("wrong-value", f"invalid arguments for `{name}`")
-    if first["type"] == "extra_forbidden":
-        return unknown_argument(name, argument, fields)
-    if first["type"] == "missing":
-        missing = [f for f, info in fields.items() if info.is_required() and f not in arguments]
-        message = f"`{name}` needs {listing(missing)}"
-        return Problem("missing-argument", message, help=(f"write `{usage(model, name)}`",))
-    value = arguments[argument]
-    choices = field_choices(fields[argument])
-    help = suggest(value, choices) if isinstance(value, str) else ()
-    message = f"`{argument}` of `{name}` must be {expectation(fields[argument])}, got `{show(value)}`"
-    return Problem("wrong-type", message, argument=argument, help=help)
-
-
-def unknown_argument(name: str, argument: str, known: Any) -> Problem:
-    """The problem of an argument that an op, block or initializer does not have."""
-    help = suggest(argument, known)
-    if not help:
-        help = (f"`{name}` takes {listing(known)}" if known else f"`{name}` takes no arguments",)
-    return Problem("unknown-argument", f"`{name}` has no argument `{argument}`", argument=argument, help=help)
-
-
-def usage(model: type[BaseModel], name: str) -> str:
-    """How a node of this op is written, required arguments alone."""
-    required = [f for f, info in model.model_fields.items() if info.is_required()]
-    if not required:
-        return name
-    return f"{name}: {required[0]}" if len(required) == 1 else f"{name}: [{', '.join(required)}]"
-
-
-@cache
-def word_choices(model: type[BaseModel], argument: str) -> tuple[str, ...]:
-    """The words that an argument accepts; such a word means itself, whatever else is in scope."""
-    info = model.model_fields.get(argument)
-    return field_choices(info) if info is not None else ()
-
-
-def field_choices(info: FieldInfo) -> tuple[str, ...]:
-    """The words that a field accepts."""
-
-    def words(annotation: Any) -> list[str]:
-        if get_origin(annotation) is Literal:
-            return [word for word in get_args(annotation) if isinstance(word, str)]
-        return [word for part in get_args(annotation) for word in words(part)]
-
-    return tuple(words(info.annotation))
-
-
-def expectation(info: FieldInfo) -> str:
-    """What a field takes, in words."""
-    for item in info.metadata:
-        if isinstance(item, Expects):
-            return item.text
-    choices = field_choices(info)
-    if choices:
-        return listing(choices, "or")
-    names: dict[Any, str] = {bool: "`true` or `false`", int: "an integer", float: "a number", str: "a word"}
-    return names.get(info.annotation, "valid") if info.annotation else "valid"
 
 
 # Rules that several families share -----------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Ge
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import Expects, Margin, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
+from netspec.fields import Expects
+from netspec.ops.base import Margin, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
 from netspec.shapes import TensorType, divides, window
 
 Padding = Annotated[
-    Annotated[int, Field(ge=0)] | tuple[Annotated[int, Field(ge=0)], ...] | Literal["same", "valid"],
+    Annotated[int, Ge(0)] | tuple[Annotated[int, Ge(0)], ...] | Literal["same", "valid"],
     Expects("an integer of at least 0, a list with one for each spatial axis, `same` or `valid`"),
 ]
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from annotated_types import Ge, Gt
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import Expects, ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
+from netspec.fields import Expects
+from netspec.ops.base import ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
 from netspec.shapes import TensorType, divides
 
-Epsilon = Annotated[float, Field(ge=0, allow_inf_nan=False), Expects("a number of at least 0")]
-PositiveEpsilon = Annotated[float, Field(gt=0, allow_inf_nan=False), Expects("a number above 0")]
-Momentum = Annotated[
-    Annotated[float, Field(allow_inf_nan=False)] | None, Expects("a number, or `none` for a plain average")
-]
+Epsilon = Annotated[float, Ge(0), Expects("a number of at least 0")]
+PositiveEpsilon = Annotated[float, Gt(0), Expects("a number above 0")]
+Momentum = Annotated[float | None, Expects("a number, or `none` for a plain average")]
 
 
 def _affine(*shape: int, bias: bool = True) -> dict[str, State]:

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from annotated_types import Gt
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import (
-    Expects,
-    FunctionCall,
-    Margin,
-    ModuleCall,
-    Op,
-    Size,
-    compact,
-    per_axis,
-    spatial_rank,
-    unlisted,
-)
+from netspec.fields import Expects
+from netspec.ops.base import FunctionCall, Margin, ModuleCall, Op, Size, compact, per_axis, spatial_rank, unlisted
 from netspec.shapes import TensorType, window
 
-_Positive = Annotated[int, Field(gt=0)]
+_Positive = Annotated[int, Gt(0)]
 Stride = Annotated[
     _Positive | tuple[_Positive, ...] | None,
     Expects("a positive integer, a list with one for each spatial axis, or `none` for the size of the kernel"),
@@ -123,7 +113,7 @@ class LPPool(_Pool):
     Source: Sermanet et al., Convolutional neural networks applied to house numbers digit classification, 2012.
     """
 
-    norm_type: Annotated[float, Field(gt=0, allow_inf_nan=False), Expects("a number above 0")]
+    norm_type: Annotated[float, Gt(0), Expects("a number above 0")]
     kernel_size: Size
     stride: Stride = None
     ceil_mode: bool = False

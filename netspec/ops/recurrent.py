@@ -52,7 +52,7 @@ class _Recurrent(Op):
         return x.shape[0] * sum(matrix.elements for matrix in matrices)
 
     def torch(self, x: TensorType) -> ModuleCall:
-        optional = (name for name, info in type(self).model_fields.items() if not info.is_required())
+        optional = (name for name, info in type(self).fields().items() if not info.required)
         options = {"batch_first": True} | self.changed(*optional)
         finals = ("{}[1]",) if len(self.output_names) == 2 else ("{}[1][0]", "{}[1][1]")
         gives = ("{}[0]", *(f"{final}.transpose(0, 1)" for final in finals))

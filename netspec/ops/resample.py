@@ -5,14 +5,15 @@ from __future__ import annotations
 from math import floor
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Gt
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import Expects, ModuleCall, Op, per_axis, spatial_rank
+from netspec.fields import Expects
+from netspec.ops.base import ModuleCall, Op, per_axis, spatial_rank
 from netspec.shapes import TensorType
 
-_Positive = Annotated[int, Field(gt=0)]
-_Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Positive = Annotated[int, Gt(0)]
+_Scale = Annotated[float, Gt(0)]
 OptionalSize = Annotated[
     _Positive | tuple[_Positive, ...] | None, Expects("a positive integer or a list with one for each spatial axis")
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from annotated_types import Gt, MinLen
 
 from netspec.diagnostics import Problem
+from netspec.fields import Expects
 from netspec.ops.base import (
     ANY_DTYPE,
     Axes,
     Axis,
-    Expects,
     FunctionCall,
     ModuleCall,
     Number,
@@ -25,12 +25,10 @@ from netspec.ops.base import (
 )
 from netspec.shapes import Shape, TensorType, divides
 
-_Positive = Annotated[int, Field(gt=0)]
-Lengths = Annotated[
-    tuple[int, ...], Field(min_length=1), Expects("a list of positive integers, one of which may be -1")
-]
+_Positive = Annotated[int, Gt(0)]
+Lengths = Annotated[tuple[int, ...], MinLen(1), Expects("a list of positive integers, one of which may be -1")]
 Pieces = Annotated[
-    _Positive | Annotated[tuple[_Positive, ...], Field(min_length=1)], Expects("a positive integer or a list of them")
+    _Positive | Annotated[tuple[_Positive, ...], MinLen(1)], Expects("a positive integer or a list of them")
 ]
 Margins = Annotated[int | tuple[int, ...], Expects("an integer, or a list with two for each axis, the last axis first")]
 OptionalEnd = Annotated[int | None, Expects("an integer or `none`")]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from annotated_types import Gt
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import Expects, ModuleCall, Number, Op, Positive, State, StateCall
+from netspec.fields import Expects
+from netspec.ops.base import ModuleCall, Number, Op, Positive, State, StateCall
 from netspec.shapes import Shape, TensorType
 
-_Shape = tuple[Annotated[int, Field(gt=0)], ...]
+_Shape = tuple[Annotated[int, Gt(0)], ...]
 WholeShape = Annotated[_Shape, Expects("a list of positive integers")]
 OptionalShape = Annotated[_Shape | None, Expects("a list of positive integers")]
 
