@@ -6,9 +6,9 @@ tree of the spec that was opened; a bare name may also be one of the specs that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from netspec.diagnostics import Problem, suggest
 from netspec.source import Source, read
@@ -36,8 +36,7 @@ def library_blocks() -> dict[str, Path]:
     return {path.stem: path for path in sorted(LIBRARY.glob("*.yaml"))}
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """The folder that a document's file names start from, and the tree they may not leave."""
 
     folder: Path | None
@@ -53,8 +52,8 @@ class Origin:
         if reference.endswith((".yaml", ".yml")):
             return self._relative(reference)
         if "/" in reference or "\\" in reference or reference.startswith("."):
-            help = ("add `.yaml`",)
-            raise Problem("unknown-spec", f"`{reference}` is neither a file name nor the name of a spec", help=help)
+            message = f"`{reference}` is neither a file name nor the name of a spec"
+            raise Problem("unknown-spec", message, help=("add `.yaml`",))
         if self.folder is not None and (beside := self.folder / f"{reference}.yaml").is_file():
             return self._relative(beside.name)
         if reference in shipped_specs():

@@ -7,17 +7,16 @@ turns it into a diagnostic.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Level = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class SourceFile:
     """A named text. `name` is what messages show: a path as the user wrote it, or `<text>`, or `--set`."""
 
@@ -29,8 +28,7 @@ class SourceFile:
         return self.text.splitlines()
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of a file. Lines and columns count from 1; the end is exclusive."""
 
     file: SourceFile
@@ -49,8 +47,7 @@ class Span:
         return Span(self.file, self.line, self.column + start, self.line, self.column + max(end, start + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(NamedTuple):
     """One mistake: a code that names it, a headline that stands alone, the smallest span, and what helps."""
 
     code: str
@@ -139,7 +136,7 @@ class Problem(Exception):
         return Diagnostic(self.code, self.message, self.span, self.label, at, self.notes, self.help)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Reporter:
     """Collects the diagnostics of one compilation, each once."""
 
@@ -176,6 +173,8 @@ def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
 
 def suggest(word: str, known: Iterable[str], what: str = "") -> tuple[str, ...]:
     """A `help` line that names the nearest known word, or nothing when none is near."""
+    import difflib  # only for who makes a mistake
+
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return (f"did you mean {what + ' ' if what else ''}`{matches[0]}`?",) if matches else ()
 

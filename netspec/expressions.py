@@ -12,9 +12,8 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, listing, suggest
 from netspec.shapes import AXIS_NAMES, TensorType
@@ -39,8 +38,7 @@ class Word(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """A compiled expression. `evaluate(scope)` gives a number, boolean, word, tuple or shape, or raises `Problem`."""
 
     text: str

@@ -2,33 +2,38 @@
 
 A record class lists its arguments as annotated fields. Arguments are validated by pydantic's compiled core, with a
 schema made from the annotations on first use: the front end of pydantic takes longer to import than a network takes to
-check. The annotations are pydantic's own, so it can still make its models from them.
+check.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Gt, Le, MinLen
 from pydantic_core import SchemaValidator, ValidationError
 
 from netspec.diagnostics import Problem, listing, suggest
 from netspec.expressions import show
 
 
-@dataclass(frozen=True, slots=True)
-class Expects:
+class Expects(NamedTuple):
     """What a field takes, in words, for error messages."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Limits(NamedTuple):
+    """Bounds of a number, or the least length of a list, in pydantic's words."""
+
+    gt: float | None = None
+    ge: float | None = None
+    le: float | None = None
+    min_length: int | None = None
+
+
+class Field(NamedTuple):
     """A field of a record: its annotation, and its default unless it is required."""
 
     annotation: Any
@@ -45,7 +50,7 @@ class Field:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that the field accepts."""
-        return tuple(_words(self.annotation))
+        return _choices(self.annotation)
 
 
 class Record:
@@ -97,8 +102,17 @@ def _fill(record: Record, name: str, arguments: dict[str, Any]) -> None:
     record.__dict__.update({key: validated.get(key, field.default) for key, field in _fields(cls).items()})
 
 
-@cache
+_FIELDS: dict[type, dict[str, Field]] = {}
+_VALIDATORS: dict[type, SchemaValidator] = {}
+
+
 def _fields(cls: type[Record]) -> dict[str, Field]:
+    if cls not in _FIELDS:
+        _FIELDS[cls] = _annotated_fields(cls)
+    return _FIELDS[cls]
+
+
+def _annotated_fields(cls: type[Record]) -> dict[str, Field]:
     hints = get_type_hints(cls, include_extras=True)
     bases = [base for base in reversed(cls.__mro__) if issubclass(base, Record)]
     names = dict.fromkeys(name for base in bases for name in get_annotations(base))
@@ -112,17 +126,18 @@ def _fields(cls: type[Record]) -> dict[str, Field]:
 # Schemas -------------------------------------------------------------------------------------------------------------
 
 
-@cache
 def _validator(cls: type[Record]) -> SchemaValidator:
+    if cls not in _VALIDATORS:
+        _VALIDATORS[cls] = SchemaValidator(_record_schema(cls))
+    return _VALIDATORS[cls]
+
+
+def _record_schema(cls: type[Record]) -> Any:
     fields = {
         name: {"type": "typed-dict-field", "schema": _schema(field.annotation), "required": field.required}
         for name, field in _fields(cls).items()
     }
-    schema: Any = {"type": "typed-dict", "fields": fields, "extra_behavior": "forbid"}
-    return SchemaValidator(schema)
-
-
-_CONSTRAINTS = {Gt: "gt", Ge: "ge", Le: "le", MinLen: "min_length"}
+    return {"type": "typed-dict", "fields": fields, "extra_behavior": "forbid"}
 
 
 def _schema(annotation: Any) -> dict[str, Any]:
@@ -131,9 +146,8 @@ def _schema(annotation: Any) -> dict[str, Any]:
     if origin is Annotated:
         schema = _schema(arguments[0])
         for item in arguments[1:]:
-            if type(item) in _CONSTRAINTS:
-                key = _CONSTRAINTS[type(item)]
-                schema[key] = getattr(item, key)
+            if isinstance(item, Limits):
+                schema |= {name: bound for name, bound in item._asdict().items() if bound is not None}
         return schema
     if origin in (Union, UnionType):
         return {"type": "union", "choices": [_schema(choice) for choice in arguments]}
@@ -168,6 +182,11 @@ def _bare(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
+@cache
+def _choices(annotation: Any) -> tuple[str, ...]:
+    return tuple(_words(annotation))
+
+
 def _words(annotation: Any) -> list[str]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -177,7 +196,6 @@ def _words(annotation: Any) -> list[str]:
     return [word for part in arguments for word in _words(part)] if arguments else []
 
 
-@cache
 def word_choices(cls: type[Record], argument: str) -> tuple[str, ...]:
     """The words that an argument accepts; such a word means itself, whatever else is in scope."""
     field = _fields(cls).get(argument)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netspec.diagnostics import Span
 from netspec.ops.base import Op, State
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from netspec.initialize import Assignment
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False)
 class Value:
     """A tensor inside a body. `name` is the input's name, the node's name, or `node.output` where it has several."""
 
@@ -36,7 +36,7 @@ class Value:
         return f"{self.name}: {self.type}"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, repr=False)
 class Node:
     """An occurrence of an op or body under a name.
 
@@ -65,8 +65,7 @@ class Node:
         return f"{self.name} = {self.kind}({sources}) -> {', '.join(str(t) for t in self.output_types)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """What a body returns under a name."""
 
     name: str
@@ -74,7 +73,7 @@ class Output:
     training_only: bool = False
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Body:
     """The inside of a network, block or group.
 
@@ -141,7 +140,7 @@ def node_macs(node: Node) -> int:
     return node.target.macs(*node.input_types)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Graph:
     """A compiled network. `netspec.load` makes one; `build`, `summary` and `draw` use it."""
 

@@ -5,8 +5,9 @@ The result is one plain document: what `netspec show` prints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from netspec.catalog import Origin
 from netspec.diagnostics import Problem, Reporter, suggest
@@ -17,8 +18,7 @@ MAX_CHAIN = 16  # specs that extend each other
 _MERGED = ("params", "let", "blocks", "init")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Document:
+class Document(NamedTuple):
     """A spec with all it extends merged in. Each import keeps the origin that its file name starts from."""
 
     mapping: Mapping

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, Reporter, suggest
 from netspec.expressions import Word, compile_expression, unknown_name
@@ -26,8 +26,7 @@ from netspec.spec import InitRule, Spec
 _USUAL = frozenset({"weight", "bias", "value"})  # may be missing from some of the modules that a rule selects
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """`initializer` fills `parameter` of the module at `path`; a learned parameter is named by its path alone."""
 
     path: str
@@ -43,7 +42,7 @@ def initialize(spec: Spec, root: Body, scope: dict[str, Any], reporter: Reporter
     return Graph(network.name, root, network.about, network.reference, dict(root.arguments), assignments)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Table:
     """The rules of one network or block instance, whose paths start at `base`."""
 
@@ -58,7 +57,7 @@ class _Table:
         self.paths = [(_pattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Resolver:
     reporter: Reporter
     known: dict[Any, tuple[tuple[str, Initializer], ...]] = field(default_factory=dict)

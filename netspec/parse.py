@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from netspec.arguments import bind, block_signature, op_signature
 from netspec.catalog import Origin, library_blocks, library_source
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
 from netspec.expressions import loop_targets
@@ -60,7 +61,12 @@ def parse(source: Source, origin: Origin, fallback_name: str, reporter: Reporter
     return _Documents(reporter).network(document, fallback_name)
 
 
-@dataclass(eq=False)
+def parse_node(source: Source, namespace: Namespace, reporter: Reporter, holders: frozenset[str]) -> NodeSpec:
+    """A node that stands where a value is expected: the argument of a block."""
+    return _Parser(namespace, reporter, holders).node(source)
+
+
+@dataclass(eq=False, repr=False)
 class Namespace:
     """The block names that one document can use: its own, those it imports, and the standard library."""
 
@@ -88,7 +94,7 @@ class Namespace:
         return self.parsed[name]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Documents:
     """Every document that one compilation reads: the spec, its imports, library files."""
 
@@ -163,7 +169,7 @@ class _Documents:
         return parser.document(name, document.mapping, names)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Parser:
     """Parses the parts of one document. `holders` are the parameters of the block at hand that may hold a node."""
 
@@ -442,7 +448,22 @@ class _Parser:
         if not self._is_target(source.text):
             self.reporter.report(self._unknown_op(source.text).at(source.span))
             return NodeSpec(source)
-        return NodeSpec(source, op=source, parameter=source.text in self.holders)
+        return self._checked(NodeSpec(source, op=source, parameter=source.text in self.holders))
+
+    def _checked(self, spec: NodeSpec) -> NodeSpec:
+        """The node, or a broken one where its arguments do not fit the op or block that it names."""
+        if spec.op is None or spec.parameter:
+            return spec
+        name = spec.op.text
+        try:
+            if name in OP_NAMES:
+                bind(op_signature(name), spec, {*OP_NAMES, *self.namespace.names()})
+            elif (block := self.namespace.block(name)) is not None:
+                bind(block_signature(block), spec, {*OP_NAMES, *self.namespace.names()})
+        except Problem as problem:
+            self.reporter.report(problem.at(spec.span))
+            return NodeSpec(spec.source)
+        return spec
 
     def _full(self, source: Mapping) -> NodeSpec:
         words: dict[str, Source] = {}
@@ -479,7 +500,7 @@ class _Parser:
             if word in words:
                 details[name] = self._scalar(words[word], word)
         self._repetition(words, details)
-        return NodeSpec(source, **details)
+        return self._checked(NodeSpec(source, **details))
 
     def _structure(self, source: Mapping, words: dict[str, Source], details: dict[str, Any]) -> None:
         """Inline bodies, shared modules and splices."""
@@ -513,8 +534,8 @@ class _Parser:
         if "connect" in words:
             connect = self._scalar(words["connect"], "connect")
             if connect.text not in ("chain", "dense"):
-                help = suggest(connect.text, ("chain", "dense"))
-                self.reporter.error("wrong-value", "`connect` is `chain` or `dense`", connect.span, help=help)
+                near = suggest(connect.text, ("chain", "dense"))
+                self.reporter.error("wrong-value", "`connect` is `chain` or `dense`", connect.span, help=near)
             details["dense"] = connect.text == "dense"
         for word in ("name", "connect"):
             if word in words and "repeat" not in words:

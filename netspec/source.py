@@ -22,7 +22,7 @@ MAX_NESTING = 100
 MAX_NODES = 200_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Scalar:
     """A word, a number or an expression, as text. `plain` is false for quoted scalars."""
 
@@ -39,7 +39,7 @@ class Scalar:
         return Span(span.file, span.line, span.column + 1, span.end_line, span.end_column - 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Sequence:
     """A YAML list."""
 
@@ -48,7 +48,7 @@ class Sequence:
     flow: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Mapping:
     """A YAML mapping; keys are scalars, in the order written, each once."""
 
@@ -120,7 +120,7 @@ def _events(source: Source) -> Iterator[Any]:
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class _Reader:
     file: SourceFile
     reporter: Reporter = field(default_factory=Reporter)
@@ -155,7 +155,7 @@ class _Reader:
                     message = f"unknown anchor `{event.anchor}`"
                     self.reporter.error("unknown-anchor", message, self._span(event))
                     self._stop()
-                done = self.anchors[event.anchor]
+                done = self.anchors[str(event.anchor)]
             elif isinstance(event, yaml.CollectionStartEvent):
                 if len(stack) >= MAX_NESTING:
                     message = f"nested more than {MAX_NESTING} levels deep"
@@ -163,7 +163,8 @@ class _Reader:
                     self._stop()
                 span = self._span(event)
                 sequence = isinstance(event, yaml.SequenceStartEvent)
-                opened = Sequence([], span, event.flow_style) if sequence else Mapping([], span, event.flow_style)
+                flow = bool(event.flow_style)
+                opened = Sequence([], span, flow) if sequence else Mapping([], span, flow)
                 stack.append((opened, event, [None]))
                 continue
             elif isinstance(event, yaml.CollectionEndEvent):

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from netspec.diagnostics import Span
 from netspec.expressions import names_in
 from netspec.source import Scalar, Sequence, Source
 
 if TYPE_CHECKING:
-    from netspec.catalog import Namespace
+    from netspec.parse import Namespace
 
 Kind = Literal["int", "number", "bool", "size", "list", "table", "name", "node"]
 
@@ -33,8 +33,7 @@ KINDS: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterSpec:
+class ParameterSpec(NamedTuple):
     """A parameter of a spec or block. Without a default it is required."""
 
     name: str
@@ -45,8 +44,7 @@ class ParameterSpec:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(NamedTuple):
     """`for: a, b in table`."""
 
     targets: str
@@ -54,7 +52,7 @@ class Loop:
     span: Span
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class NodeSpec:
     """One node as written. Exactly one of `op`, `body`, `call` and `splice` says what it is; all empty means broken."""
 
@@ -90,15 +88,14 @@ class NodeSpec:
         return tuple(sorted({name for text in texts for name in _SHAPE_OF.findall(text)}))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A node in a body. `name` is missing in a chain."""
 
     node: NodeSpec
     name: Scalar | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class BodySpec:
     """The inside of a network, block or inline group.
 
@@ -114,8 +111,7 @@ class BodySpec:
     outputs: OutputsSpec | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputsSpec:
+class OutputsSpec(NamedTuple):
     """What a body returns: one bare value, several in a named tuple, or a dict."""
 
     kind: Literal["bare", "tuple", "dict"]
@@ -123,8 +119,7 @@ class OutputsSpec:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class InputSpec:
+class InputSpec(NamedTuple):
     """An input of the network: its shape without the batch axis, and its dtype."""
 
     name: str
@@ -133,15 +128,14 @@ class InputSpec:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class InitRule:
+class InitRule(NamedTuple):
     """How parameters are initialised: `selector` is an op name or a path pattern."""
 
     selector: Scalar
     initializers: tuple[tuple[Scalar, Source], ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class BlockSpec:
     """A named body with parameters. A network is a block whose inputs have shapes."""
 
@@ -156,7 +150,7 @@ class BlockSpec:
     init: tuple[InitRule, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Spec:
     """A whole document: the network, and the shapes of what it is fed."""
 

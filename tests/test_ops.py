@@ -28,8 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import netspec.ops
 from netspec.diagnostics import Problem
-from netspec.ops import OP_NAMES, op_class
 from netspec.fields import create
+from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import FunctionCall, Op, StateCall
 from netspec.shapes import TensorType
 from tests.op_runner import make_module, run

@@ -60,16 +60,16 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
             "arrowsize": "0.6",
         },
     )
-    ids = numbered(drawing)
-    _add(graph, drawing.children, ids, palette, width, level=0)
+    ids, trunk = numbered(drawing), _trunk(drawing)
+    _add(graph, drawing.children, ids, palette, width, trunk, level=0)
     for edge in drawing.edges:
         options = {"color": palette.edges[edge.kind]}
-        if edge.kind == "main":
-            options["weight"] = "20"
-        elif edge.kind == "shortcut":
-            options |= {"penwidth": "1.6", "weight": "1"}
-        else:
-            options |= {"style": "dashed", "weight": "1"}
+        if edge.kind == "shortcut":
+            options["penwidth"] = "1.6"
+        elif edge.kind == "auxiliary":
+            options["style"] = "dashed"
+        elif {edge.source, edge.target} <= trunk:
+            options["weight"] = "100"
         graph.edge(ids[edge.source], ids[edge.target], label=_escaped(f"  {edge.label} "), **options)
     return str(graph.source)
 
@@ -78,6 +78,24 @@ def numbered(drawing: Drawing) -> dict[str, str]:
     """The name in DOT of each box and cluster."""
     items = list(drawing.walk())
     return {item.id: f"{'n' if isinstance(item, Box) else 'cluster_'}{i}" for i, item in enumerate(items)}
+
+
+def _trunk(drawing: Drawing) -> frozenset[str]:
+    """The longest way through the network, which a layout keeps straight."""
+    longest = {box.id: (0, "") for box in drawing.boxes() if not box.training_only}
+    entering: dict[str, list[str]] = {}
+    for edge in drawing.edges:
+        if edge.kind != "auxiliary":
+            entering.setdefault(edge.target, []).append(edge.source)
+    for id in longest:  # boxes are in the order they run
+        if id in entering:
+            longest[id] = max((longest[source][0] + 1, source) for source in entering[id])
+    id = max(longest, key=lambda id: longest[id][0])
+    trunk = []
+    while id:
+        trunk.append(id)
+        id = longest[id][1]
+    return frozenset(trunk)
 
 
 def box_lines(box: Box) -> tuple[str, ...]:
@@ -95,7 +113,13 @@ def box_lines(box: Box) -> tuple[str, ...]:
 
 
 def _add(
-    graph: Digraph, items: Iterable[Box | Cluster], ids: dict[str, str], palette: Palette, width: float, level: int
+    graph: Digraph,
+    items: Iterable[Box | Cluster],
+    ids: dict[str, str],
+    palette: Palette,
+    width: float,
+    trunk: frozenset[str],
+    level: int,
 ) -> None:
     for item in items:
         dashes = ",dashed" if item.training_only else ""
@@ -108,6 +132,8 @@ def _add(
             options["width"] = f"{(width if wide else _text_room(item)) / _POINTS:.2f}"
             if dashes:
                 options["style"] = f"rounded,filled{dashes}"
+            if item.id in trunk:
+                options["group"] = "trunk"
             if item.count > 1:
                 options["peripheries"] = "2"
             graph.node(ids[item.id], _escaped("\n".join(box_lines(item))), **options)
@@ -124,7 +150,7 @@ def _add(
                 margin="12",
                 penwidth="2" if item.count > 1 else "1",
             )
-            _add(inner, item.children, ids, palette, width, level + 1)
+            _add(inner, item.children, ids, palette, width, trunk, level + 1)
 
 
 def _escaped(text: str, end: str = "") -> str:
@@ -141,7 +167,7 @@ def _room(item: Box | Cluster) -> float:
     Half of a cluster is left to its title, because the edge into it comes down in the middle.
     """
     if isinstance(item, Cluster):
-        return 2 * text_width(item.title)
+        return 2 * text_width(item.title) + _PADDING
     return 0 if item.category in _NARROW else _text_room(item)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from netspec.graph import Body, Node, Output, Value
 from netspec.ops.base import Call, ModuleCall, StateCall
@@ -15,8 +16,7 @@ from netspec.ops.base import Call, ModuleCall, StateCall
 _RESERVED = frozenset({"self", "torch", "nn", "F", "Outputs", "EvalOutputs"})
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """Source of a `forward` method, and the fields of the named tuples `Outputs` and `EvalOutputs` that it returns."""
 
     source: str
@@ -44,7 +44,7 @@ def child(name: str) -> str:
     return f"self.{name}" if name.isidentifier() else f'getattr(self, "{name}")'
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Register:
     """A variable: the values that take turns in it."""
 
@@ -52,7 +52,7 @@ class _Register:
     name: str = ""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class _Writer:
     body: Body
     registers: dict[Value, _Register] = field(default_factory=dict)

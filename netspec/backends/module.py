@@ -10,11 +10,10 @@ from __future__ import annotations
 import linecache
 from collections import OrderedDict, namedtuple
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -110,8 +109,7 @@ def _class_name(name: str) -> str:
 # Generated classes ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _ClassRecord:
+class _ClassRecord(NamedTuple):
     """All it takes to make a generated class again: its name, its base by dotted name, and its `forward`."""
 
     name: str
@@ -142,8 +140,8 @@ def _generated_class(record: _ClassRecord) -> type[nn.Module]:
     linecache.cache[filename] = (len(forward.source), None, forward.source.splitlines(keepends=True), filename)
     variables: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional, "__name__": __name__}
     if forward.fields:
-        variables["Outputs"] = namedtuple(f"{record.name}Outputs", forward.fields)  # type: ignore[misc]
-        variables["EvalOutputs"] = namedtuple(f"{record.name}Outputs", forward.eval_fields)  # type: ignore[misc]
+        variables["Outputs"] = namedtuple(f"{record.name}Outputs", forward.fields)
+        variables["EvalOutputs"] = namedtuple(f"{record.name}Outputs", forward.eval_fields)
     if not record.base.startswith("nn."):
         variables[record.base.partition(".")[0]] = import_module(record.base.partition(".")[0])
     exec(compile(forward.source, filename, "exec"), variables)  # noqa: S102 - names and numbers, validated

@@ -73,7 +73,7 @@ class Summary:
 
     def text(self, depth: int | None = 2) -> str:
         """The table for a terminal, `depth` levels of it, or all with None."""
-        table = [("", "op", "output", "parameters", "MACs", "memory")]
+        table: list[tuple[str, ...]] = [("", "op", "output", "parameters", "MACs", "memory")]
         table += [_cells(row, level) for row, level in self._visible(depth)]
         table.append(("total", "", "", f"{self.parameters:,}", short(self.macs), byte_size(self.memory)))
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]

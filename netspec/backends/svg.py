@@ -19,7 +19,7 @@ _MARGIN = 24.0
 _TITLE_SIZE = 20
 _LINE = 17.0
 _SWATCH = 13.0
-_LEGEND_CHARACTERS = 34
+_LEGEND_CHARACTERS = 38
 _EDGE_NAMES = {"shortcut": "shortcut", "auxiliary": "training only"}
 
 
@@ -102,7 +102,7 @@ def _restyle(content: Element, drawing: Drawing, palette: Palette) -> None:
         element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
         for attribute in ("id", "font-family"):
             element.attrib.pop(attribute, None)
-    cluster_titles = Element("g", {"font-weight": "bold", "paint-order": "stroke", "stroke-width": "5"})
+    cluster_titles = Element("g", {"font-weight": "bold", "paint-order": "stroke", "stroke-width": "4"})
     for group in list(content.iter("g")):
         title = group.find("title")
         if title is None or title.text is None:

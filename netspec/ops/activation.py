@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import Axis, ModuleCall, Number, Op, Positive, State
 from netspec.shapes import TensorType
 
@@ -301,7 +299,7 @@ class Softshrink(_Activation):
 
     target: ClassVar = "nn.Softshrink"
 
-    lambd: Annotated[float, Ge(0), Expects("a number of at least 0")] = 0.5
+    lambd: Annotated[float, Limits(ge=0), Expects("a number of at least 0")] = 0.5
 
 
 class Hardshrink(_Activation):

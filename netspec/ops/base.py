@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import prod
-from typing import Annotated, Any, ClassVar, TypeVar
-
-from annotated_types import Ge, Gt, Le, MinLen
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from netspec.diagnostics import Problem
-from netspec.fields import Expects, Record
+from netspec.fields import Expects, Limits, Record
 from netspec.shapes import BYTES, Shape, TensorType
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """One learned parameter or buffer of an op: its whole shape, its dtype, and whether it is trained and saved."""
 
     shape: Shape
@@ -60,8 +57,7 @@ class ModuleCall:
         return self.takes == "{0}" and self.gives == ("{}",)
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
+class FunctionCall(NamedTuple):
     """An op without a module: `code` is a Python expression over the inputs `{0}`, `{1}` ...
 
     `{training}` in it stands for whether the network is in training mode. `gives` has one template per output, in
@@ -72,8 +68,7 @@ class FunctionCall:
     gives: tuple[str, ...] = ("{}",)
 
 
-@dataclass(frozen=True, slots=True)
-class StateCall:
+class StateCall(NamedTuple):
     """An op that is a learned parameter or a constant of the module around it. `values` fill a constant."""
 
     state: State
@@ -83,19 +78,19 @@ class StateCall:
 Call = ModuleCall | FunctionCall | StateCall
 
 
-Positive = Annotated[int, Gt(0), Expects("a positive integer")]
-NonNegative = Annotated[int, Ge(0), Expects("an integer of at least 0")]
+Positive = Annotated[int, Limits(gt=0), Expects("a positive integer")]
+NonNegative = Annotated[int, Limits(ge=0), Expects("an integer of at least 0")]
 Number = Annotated[float, Expects("a number")]
-Probability = Annotated[float, Ge(0), Le(1), Expects("a number from 0 to 1")]
+Probability = Annotated[float, Limits(ge=0, le=1), Expects("a number from 0 to 1")]
 Axis = Annotated[int, Expects("an axis number")]
-Axes = Annotated[tuple[int, ...], MinLen(1), Expects("one or more axis numbers")]
-_Sizes = tuple[Annotated[int, Gt(0)], ...]
-_Margins = tuple[Annotated[int, Ge(0)], ...]
+Axes = Annotated[tuple[int, ...], Limits(min_length=1), Expects("one or more axis numbers")]
+_Sizes = tuple[Annotated[int, Limits(gt=0)], ...]
+_Margins = tuple[Annotated[int, Limits(ge=0)], ...]
 Size = Annotated[
-    Annotated[int, Gt(0)] | _Sizes, Expects("a positive integer, or a list with one for each spatial axis")
+    Annotated[int, Limits(gt=0)] | _Sizes, Expects("a positive integer, or a list with one for each spatial axis")
 ]
 Margin = Annotated[
-    Annotated[int, Ge(0)] | _Margins,
+    Annotated[int, Limits(ge=0)] | _Margins,
     Expects("an integer of at least 0, or a list with one for each spatial axis"),
 ]
 

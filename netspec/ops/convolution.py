@@ -5,15 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import Margin, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
 from netspec.shapes import TensorType, divides, window
 
 Padding = Annotated[
-    Annotated[int, Ge(0)] | tuple[Annotated[int, Ge(0)], ...] | Literal["same", "valid"],
+    Annotated[int, Limits(ge=0)] | tuple[Annotated[int, Limits(ge=0)], ...] | Literal["same", "valid"],
     Expects("an integer of at least 0, a list with one for each spatial axis, `same` or `valid`"),
 ]
 

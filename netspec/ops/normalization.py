@@ -5,15 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge, Gt
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
 from netspec.shapes import TensorType, divides
 
-Epsilon = Annotated[float, Ge(0), Expects("a number of at least 0")]
-PositiveEpsilon = Annotated[float, Gt(0), Expects("a number above 0")]
+Epsilon = Annotated[float, Limits(ge=0), Expects("a number of at least 0")]
+PositiveEpsilon = Annotated[float, Limits(gt=0), Expects("a number above 0")]
 Momentum = Annotated[float | None, Expects("a number, or `none` for a plain average")]
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from annotated_types import Gt
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import FunctionCall, Margin, ModuleCall, Op, Size, compact, per_axis, spatial_rank, unlisted
 from netspec.shapes import TensorType, window
 
-_Positive = Annotated[int, Gt(0)]
+_Positive = Annotated[int, Limits(gt=0)]
 Stride = Annotated[
     _Positive | tuple[_Positive, ...] | None,
     Expects("a positive integer, a list with one for each spatial axis, or `none` for the size of the kernel"),
@@ -113,7 +111,7 @@ class LPPool(_Pool):
     Source: Sermanet et al., Convolutional neural networks applied to house numbers digit classification, 2012.
     """
 
-    norm_type: Annotated[float, Gt(0), Expects("a number above 0")]
+    norm_type: Annotated[float, Limits(gt=0), Expects("a number above 0")]
     kernel_size: Size
     stride: Stride = None
     ceil_mode: bool = False

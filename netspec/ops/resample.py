@@ -5,15 +5,13 @@ from __future__ import annotations
 from math import floor
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Gt
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import ModuleCall, Op, per_axis, spatial_rank
 from netspec.shapes import TensorType
 
-_Positive = Annotated[int, Gt(0)]
-_Scale = Annotated[float, Gt(0)]
+_Positive = Annotated[int, Limits(gt=0)]
+_Scale = Annotated[float, Limits(gt=0)]
 OptionalSize = Annotated[
     _Positive | tuple[_Positive, ...] | None, Expects("a positive integer or a list with one for each spatial axis")
 ]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Gt, MinLen
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import (
     ANY_DTYPE,
     Axes,
@@ -25,10 +23,12 @@ from netspec.ops.base import (
 )
 from netspec.shapes import Shape, TensorType, divides
 
-_Positive = Annotated[int, Gt(0)]
-Lengths = Annotated[tuple[int, ...], MinLen(1), Expects("a list of positive integers, one of which may be -1")]
+_Positive = Annotated[int, Limits(gt=0)]
+Lengths = Annotated[
+    tuple[int, ...], Limits(min_length=1), Expects("a list of positive integers, one of which may be -1")
+]
 Pieces = Annotated[
-    _Positive | Annotated[tuple[_Positive, ...], MinLen(1)], Expects("a positive integer or a list of them")
+    _Positive | Annotated[tuple[_Positive, ...], Limits(min_length=1)], Expects("a positive integer or a list of them")
 ]
 Margins = Annotated[int | tuple[int, ...], Expects("an integer, or a list with two for each axis, the last axis first")]
 OptionalEnd = Annotated[int | None, Expects("an integer or `none`")]

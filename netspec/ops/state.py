@@ -5,14 +5,12 @@ from __future__ import annotations
 from math import isfinite
 from typing import Annotated, Any, ClassVar
 
-from annotated_types import Gt
-
 from netspec.diagnostics import Problem
-from netspec.fields import Expects
+from netspec.fields import Expects, Limits
 from netspec.ops.base import ModuleCall, Number, Op, Positive, State, StateCall
 from netspec.shapes import Shape, TensorType
 
-_Shape = tuple[Annotated[int, Gt(0)], ...]
+_Shape = tuple[Annotated[int, Limits(gt=0)], ...]
 WholeShape = Annotated[_Shape, Expects("a list of positive integers")]
 OptionalShape = Annotated[_Shape | None, Expects("a list of positive integers")]
 

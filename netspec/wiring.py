@@ -1,0 +1,573 @@
+"""The wiring of one body: loops unrolled, names and inputs resolved, nodes put in the order they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from netspec.diagnostics import Problem, Span, listing, suggest
+from netspec.expressions import Word, fill, loop_targets, show, unknown_name, unpack
+from netspec.graph import Body, Node, Output, Value
+from netspec.ops import OP_NAMES, op_class
+from netspec.ops.base import Op
+from netspec.parse import check_child_name
+from netspec.scope import Context, Instance, Wiring, count_of
+from netspec.shapes import TensorType
+from netspec.source import Scalar, Sequence
+from netspec.spec import BodySpec, Entry, NodeSpec
+
+if TYPE_CHECKING:
+    from netspec.elaborate import Elaborator
+
+MAX_COPIES = 10_000  # of one `repeat`, and rows of one `for`
+
+
+class _Item(NamedTuple):
+    """An entry of a body after its loops are unrolled: one node under one name."""
+
+    name: str
+    spec: NodeSpec
+    context: Context
+    span: Span
+    training_only: bool = False
+
+    @property
+    def aside(self) -> bool:
+        """Off the main path, so never the default input of the node after it."""
+        op = self.spec.op
+        return self.training_only or (op is not None and op.text in OP_NAMES and op_class(op.text).arity[1] == 0)
+
+
+@dataclass(eq=False, repr=False)
+class BodyBuilder:
+    """Wires the instances of one body."""
+
+    elaborator: Elaborator
+    spec: BodySpec
+    context: Context
+    kind: str
+    root: bool = False
+    items: list[_Item] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+    values: dict[str, tuple[Value, ...] | None] = field(default_factory=dict)  # None: it failed
+    nodes: dict[str, Node] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)  # name of a node that is not there, and why
+    failed: bool = False
+
+    def build(self, inputs: tuple[TensorType, ...]) -> Instance | None:
+        names = [name.text for name in self.spec.inputs] or ["x"]
+        sources = tuple(Value(name, type) for name, type in zip(names, inputs, strict=True))
+        self.taken = set(names)
+        self.expand(self.spec.entries, self.context)
+        chain = self.spec.kind == "chain"
+        outputs = self.chain(sources) if chain else self.graph(sources)
+        if self.failed or outputs is None:
+            return None
+        body = Body(
+            self.kind,
+            "chain" if chain else "graph",
+            sources,
+            tuple(self.nodes.values()) if chain else self.written(),
+            tuple(self.nodes.values()),
+            outputs,
+            self.spec.span,
+            self.spec.outputs.kind if self.spec.outputs else "bare",
+            absent=tuple(self.absent),
+        )
+        names_out = tuple(output.name for output in outputs) if len(outputs) > 1 else ()
+        return Instance(self.kind, body, tuple(output.value.type for output in outputs), names_out)
+
+    def only(self, inputs: tuple[TensorType, ...]) -> Instance | None:
+        """The instance of a body that is one node; a repeat carries the name of the block it stands for."""
+        sources = tuple(Value(name.text, type) for name, type in zip(self.spec.inputs, inputs, strict=True))
+        (entry,) = self.spec.entries
+        spec = entry.node
+        item = _Item("", spec, self.context, spec.span)
+        if spec.loop is not None or spec.condition is not None or spec.training_only is not None:
+            self.fail(
+                Problem("unknown-word", "`for`, `if` and `training_only` need a graph around the node"), spec.span
+            )
+            return None
+        node = self.node(item, sources)
+        if node is None or self.failed:
+            return None
+        if isinstance(node.target, Body) and node.target.repeated:
+            node.target.kind = self.kind
+            return Instance(self.kind, node.target, node.output_types)
+        return Instance(node.kind, node.target, node.output_types)
+
+    def written(self) -> tuple[Node, ...]:
+        """The nodes in the order of the file, a merge last, whatever order they run in."""
+        order = {item.name: position for position, item in enumerate(self.items)}
+        return tuple(sorted(self.nodes.values(), key=lambda node: order.get(node.name, len(order))))
+
+    # Unrolling -------------------------------------------------------------------------------------------------------
+
+    def expand(self, entries: tuple[Entry, ...], context: Context) -> None:
+        """Unroll the loops of `entries` into `items`, leaving out what `if` rules out."""
+        for entry in entries:
+            spec = entry.node
+            span = entry.name.span if entry.name else spec.span
+            try:
+                for inner in self.rows(spec, context):
+                    if spec.splice is not None:
+                        if self.elaborator.condition(spec.condition, inner, "if"):
+                            self.splice(spec.splice, entry, inner)
+                    else:
+                        self.add(entry, inner, span)
+            except Problem as problem:
+                self.fail(problem, span)
+
+    def splice(self, body: BodySpec, entry: Entry, context: Context) -> None:
+        if (body.kind == "chain") != (self.spec.kind == "chain"):
+            want = "a list" if self.spec.kind == "chain" else "a mapping of names"
+            raise Problem("wrong-type", f"`do` must be {want} here, like the graph around it").place(body.span)
+        self.expand(body.entries, context)
+
+    def rows(self, spec: NodeSpec, context: Context) -> Iterator[Context]:
+        if spec.loop is None:
+            yield context
+            return
+        table = self.elaborator.value(spec.loop.table, context)
+        if isinstance(table, Word):
+            raise unknown_name(table, context.scope).place(spec.loop.table.span)
+        if not isinstance(table, tuple):
+            raise Problem("invalid-loop", f"a loop runs over a list, got `{show(table)}`").place(spec.loop.table.span)
+        if len(table) > MAX_COPIES:
+            raise Problem("value-too-large", f"{len(table):,} rows, more than {MAX_COPIES:,}").place(spec.loop.span)
+        targets = loop_targets(spec.loop.targets)
+        for row in table:
+            try:
+                variables = dict(unpack(targets, row))
+            except Problem as problem:
+                raise problem.place(spec.loop.span) from None
+            yield context.extended(variables)
+
+    def add(self, entry: Entry, context: Context, span: Span) -> None:
+        if entry.name is None:
+            name = str(len(self.items))
+        else:
+            try:
+                name = fill(entry.name.text, context.scope)
+            except Problem as problem:
+                raise problem.place(entry.name.inner) from None
+            if "{" in entry.name.text:
+                check_child_name(name)
+            if name in self.taken:
+                help = ("a name with the loop variable, such as `stage{i}`, tells rows apart",)
+                raise Problem("name-taken", f"there are two nodes `{name}`", help=help if entry.node.loop else ())
+            self.taken.add(name)
+        spec = entry.node
+        training_only = self.elaborator.condition(spec.training_only, context, "training_only")
+        if training_only and (not self.root or entry.name is None):
+            message = "`training_only` goes with the named nodes of the network itself, not with those of a block"
+            assert spec.training_only is not None
+            raise Problem("misplaced-training-only", message).place(spec.training_only.span)
+        self.items.append(_Item(name, spec, context, span, training_only))
+
+    # Chains ----------------------------------------------------------------------------------------------------------
+
+    def chain(self, sources: tuple[Value, ...]) -> tuple[Output, ...] | None:
+        if len(sources) != 1:
+            message = f"a chain takes one input, got {len(sources)}"
+            self.fail(Problem("wrong-inputs", message, help=("use a mapping with names",)), self.spec.span)
+            return None
+        current: Value = sources[0]
+        position = 0
+        for item in self.items:
+            if item.spec.inputs is not None:
+                help = ("use a mapping, whose nodes have names",)
+                self.fail(Problem("unknown-word", "`from` needs a graph with names, not a list", help=help), item.span)
+                return None
+            named = _Item(str(position), item.spec, item.context, item.span)
+            node = self.node(named, (current,))
+            if node is not None:
+                current = node.outputs[0]
+                position += 1
+            elif self.absent.pop(named.name, None) is None:
+                return None
+        return (Output("0", current),)
+
+    # Graphs ----------------------------------------------------------------------------------------------------------
+
+    def graph(self, sources: tuple[Value, ...]) -> tuple[Output, ...] | None:
+        self.values = {value.name: (value,) for value in sources}
+        branches = self.spec.kind == "branches"
+        previous: str | None = sources[0].name if sources else None
+        defaults: dict[str, str | None] = {}
+        for item in self.items:
+            defaults[item.name] = sources[0].name if branches else previous
+            if not item.aside and not branches:
+                previous = item.name
+        for item in self.scheduled(defaults):
+            self.wire(item, defaults[item.name])
+        if branches and self.spec.merge is not None:
+            previous = self.merge()
+        if self.failed or previous is None:
+            return None
+        outputs = self.returned(previous)
+        if outputs is not None and not self.failed:
+            self.check_use(sources, outputs)
+        return outputs
+
+    def merge(self) -> str:
+        """The node that brings the branches together, named after its op."""
+        spec = self.spec.merge
+        assert spec is not None
+        name = spec.op.text if spec.op else "merge"
+        while name in self.values:
+            name += "_"
+        item = _Item(name, spec, self.context, spec.span)
+        values = [self.values.get(branch.name) for branch in self.items]
+        if any(value is None for value in values):
+            self.failed = True
+            return name
+        self.place(item, tuple(value[0] for value in values if value is not None))
+        return name
+
+    def scheduled(self, defaults: dict[str, str | None]) -> list[_Item]:
+        """The items in the order they run: as written, each after what it needs; training-only ones at once."""
+        by_name = {item.name: item for item in self.items}
+        needs = {item.name: self.needs(item, defaults[item.name], by_name) for item in self.items}
+        order: list[_Item] = []
+        done: set[str] = set()
+        early = [item for item in self.items if item.training_only]
+
+        def run(item: _Item) -> None:
+            order.append(item)
+            done.add(item.name)
+            for other in early:
+                if other.name not in done and needs[other.name] <= done:
+                    run(other)
+
+        for item in self.items:
+            stack = [] if item.name in done else [item.name]
+            while stack:
+                missing = sorted(needs[stack[-1]] - done, key=list(by_name).index)
+                if not missing:
+                    current = by_name[stack.pop()]
+                    if current.name not in done:
+                        run(current)
+                elif missing[0] in stack:
+                    cycle = [*stack[stack.index(missing[0]) :], missing[0]]
+                    help = ("a graph has no loops: use `repeat`, or a recurrent op",)
+                    path = " → ".join(f"`{name}`" for name in cycle)
+                    problem = Problem("cycle", f"`{cycle[0]}` needs its own output: {path}", help=help)
+                    self.fail(problem, by_name[cycle[0]].span)
+                    return []
+                else:
+                    stack.append(missing[0])
+        return order
+
+    def needs(self, item: _Item, default: str | None, known: Mapping[str, _Item]) -> set[str]:
+        """The nodes that must be elaborated before this one."""
+        names = {reference.text.split(".")[0] for reference in self.references(item)}
+        if not names and default is not None:
+            names = {default}
+        if item.spec.call is not None:
+            names.add(item.spec.call.text)
+        names |= {name for name in item.spec.shape_names if name not in item.context.scope}
+        return {name for name in names if name in known}
+
+    def references(self, item: _Item) -> tuple[Scalar, ...]:
+        """The inputs that a node names: its `from`, or the arguments of a merge. Templates are filled in."""
+        spec = item.spec
+        found: tuple[Scalar, ...] = spec.inputs or ()
+        named_op = spec.op.text if spec.op is not None and not spec.parameter else ""
+        if spec.positional is not None and named_op in OP_NAMES and op_class(named_op).merges:
+            items = spec.positional.items if isinstance(spec.positional, Sequence) else [spec.positional]
+            found += tuple(value for value in items if isinstance(value, Scalar))
+        return tuple(
+            Scalar(fill(name.text, item.context.scope), name.span) if "{" in name.text else name for name in found
+        )
+
+    def wire(self, item: _Item, default: str | None) -> None:
+        """Find the inputs of a node and put it into the body."""
+        try:
+            references = self.references(item)
+            if item.spec.op is not None and item.aside and not item.training_only and not references:
+                values: list[Value | None] = []
+            elif references:
+                values = [self.resolve(reference, item) for reference in references]
+            else:
+                values = [self.first(default)] if default is not None else []
+        except Problem as problem:
+            self.fail(problem, item.span)
+            self.values[item.name] = None
+            return
+        if any(value is None for value in values):
+            self.values[item.name] = None
+            self.failed = True
+            return
+        self.place(item, tuple(value for value in values if value is not None))
+
+    def place(self, item: _Item, inputs: tuple[Value, ...]) -> None:
+        node = self.node(item, inputs)
+        if node is not None:
+            self.values[item.name] = node.outputs
+        elif item.name in self.absent:
+            self.values[item.name] = inputs[:1]
+        else:
+            self.values[item.name] = None
+            self.failed = True
+
+    def first(self, name: str) -> Value | None:
+        values = self.values.get(name)
+        return values[0] if values else None
+
+    def resolve(self, reference: Scalar, item: _Item | None = None) -> Value | None:
+        """The value that `name` or `name.output` refers to; None when its node failed. Raises `Problem`."""
+        name, _, output = reference.text.partition(".")
+        if name not in self.values:
+            help = suggest(name, self.values)
+            if not help and name in self.context.scope:
+                help = (f"`{name}` is a number here, not a node",)
+            raise Problem("unknown-node", f"unknown node `{name}`", label="not in this graph", help=help).place(
+                reference.span
+            )
+        values = self.values[name]
+        if values is None:
+            return None
+        if name in self.absent or (len(values) == 1 and not output):
+            return values[0]
+        names = [value.name.partition(".")[2] for value in values]
+        if output in names:
+            return values[names.index(output)]
+        if not output and not names[0].isdigit():
+            return values[0]
+        outputs = listing(value.name for value in values)
+        message = f"`{name}` has {count_of(len(values), 'output')}: {outputs}"
+        raise Problem("unknown-node", message).place(reference.span)
+
+    def returned(self, last: str) -> tuple[Output, ...] | None:
+        spec = self.spec.outputs
+        if spec is None:
+            value = self.first(last)
+            return None if value is None else (Output(last, value),)
+        outputs = []
+        items = {item.name: item for item in self.items}
+        for name, reference in spec.entries:
+            try:
+                value = self.resolve(reference)
+            except Problem as problem:
+                self.fail(problem, reference.span)
+                continue
+            item = items.get(reference.text.partition(".")[0])
+            training_only = item is not None and item.training_only
+            if value is None or (training_only and item is not None and item.name in self.absent):
+                continue
+            outputs.append(Output(name, value, training_only))
+        if not self.failed and all(output.training_only for output in outputs):
+            self.fail(Problem("missing-output", "there is no output outside of training"), spec.span)
+        return tuple(outputs)
+
+    def check_use(self, sources: tuple[Value, ...], outputs: tuple[Output, ...]) -> None:
+        """Report nodes and inputs that nothing uses, and training-only values used outside of training."""
+        used = {value for node in self.nodes.values() for value in node.inputs}
+        used |= {output.value for output in outputs}
+        aside = {value for node in self.nodes.values() if node.training_only for value in node.outputs}
+        for node in self.nodes.values():
+            if not used & set(node.outputs):
+                help = ("name it in a `from` or in `outputs`, or remove it",)
+                message = f"nothing uses the output of `{node.name}`"
+                self.fail(Problem("unused-node", message, help=help), self.span_of(node))
+            if not node.training_only and aside & set(node.inputs):
+                message = f"`{node.name}` is always there, but uses a node that exists in training alone"
+                self.fail(Problem("misplaced-training-only", message), self.span_of(node))
+        places = [name.span for name in self.spec.inputs] or [self.spec.span]
+        for value, span in zip(sources, places, strict=True):
+            if value not in used:
+                help = ("name it in a `from`, or remove it",)
+                self.fail(Problem("unused-input", f"nothing uses the input `{value.name}`", help=help), span)
+
+    def span_of(self, node: Node) -> Span:
+        return next((item.span for item in self.items if item.name == node.name), node.span)
+
+    # Nodes -----------------------------------------------------------------------------------------------------------
+
+    def node(self, item: _Item, inputs: tuple[Value, ...]) -> Node | None:
+        """The node of an item, kept in `nodes`; None when it is absent (see `absent`) or has failed."""
+        spec, elaborator = item.spec, self.elaborator
+        context = self.scoped(item, inputs)
+        types = tuple(value.type for value in inputs)
+        elaborator.wiring = Wiring(tuple(value.name for value in inputs), self.absence_notes(item))
+        with elaborator.inside(item.name):
+            try:
+                reason = self.absence(spec, context)
+                if reason is not None:
+                    if len(inputs) == 0:
+                        raise Problem("wrong-inputs", "a node without input cannot be left out by `if`")
+                    self.absent[item.name] = reason
+                    return None
+                if spec.call is not None:
+                    instance = self.shared(spec.call, types)
+                elif spec.repeat is not None:
+                    instance = self.repeated(item, context, types)
+                else:
+                    instance = elaborator.instance(spec, context, types)
+            except Problem as problem:
+                self.fail(problem, spec.span)
+                return None
+        if instance is None:
+            self.failed = True
+            return None
+        labels = instance.names or tuple(str(i) for i in range(len(instance.outputs)))
+        several = len(instance.outputs) > 1
+        outputs = tuple(
+            Value(f"{item.name}.{label}" if several else item.name, type)
+            for label, type in zip(labels, instance.outputs, strict=True)
+        )
+        shares = spec.call.text if spec.call is not None else None
+        node = Node(
+            item.name, instance.kind, instance.target, inputs, outputs, item.spec.span, item.training_only, shares
+        )
+        self.nodes[item.name] = node
+        return node
+
+    def scoped(self, item: _Item, inputs: tuple[Value, ...]) -> Context:
+        """The context of a node: `input`, and the shapes of the nodes that it mentions."""
+        shapes = {"input": inputs[0].type} if inputs else {}
+        for name in item.spec.shape_names:
+            value = self.first(name)
+            if value is not None and name not in item.context.scope:
+                shapes[name] = value.type
+        return item.context.extended(shapes) if shapes else item.context
+
+    def absence(self, spec: NodeSpec, context: Context) -> str | None:
+        """Why a node is not there, or None when it is."""
+        if spec.condition is not None and not self.elaborator.condition(spec.condition, context, "if"):
+            return f"`{spec.condition.text}` is false"
+        if spec.parameter and spec.op is not None and context.scope.get(spec.op.text) is None:
+            return f"`{spec.op.text}` is none"
+        if spec.repeat is not None and self.copies(spec.repeat, context) == 0:
+            return f"`repeat: {spec.repeat.text}` is 0"
+        return None
+
+    def absence_notes(self, item: _Item) -> tuple[str, ...]:
+        if not self.absent:
+            return ()
+        names = [reference.text for reference in self.references(item)]
+        return tuple(f"`{name}` is absent here: {self.absent[name]}" for name in names if name in self.absent)
+
+    def shared(self, call: Scalar, types: tuple[TensorType, ...]) -> Instance | None:
+        """The instance of a module that is called again."""
+        owner = self.nodes.get(call.text)
+        if owner is None:
+            if call.text in self.values:
+                if self.values[call.text] is None:
+                    return None
+                raise Problem("unknown-node", f"`{call.text}` is no node with a module to call").place(call.span)
+            help = suggest(call.text, self.nodes)
+            raise Problem("unknown-node", f"unknown node `{call.text}`", help=help).place(call.span)
+        if owner.shares:
+            help = (f"write `call: {owner.shares}`",)
+            raise Problem("unknown-node", f"`{call.text}` has no module of its own", help=help).place(call.span)
+        item = next(item for item in self.items if item.name == call.text)
+        if len(types) != len(owner.inputs):
+            raise Problem("wrong-inputs", f"`{call.text}` takes {count_of(len(owner.inputs), 'input')}")
+        context = self.scoped(item, (Value("", types[0]),)) if types else item.context
+        if item.spec.repeat is not None:
+            instance = self.repeated(item, context, types)
+        else:
+            instance = self.elaborator.instance(item.spec, context, types)
+        if instance is None:
+            return None
+        if list(calls(instance.target, types)) != list(calls(owner.target, owner.input_types)):
+            first, second = owner.input_types[0], types[0]
+            message = f"`{call.text}` was made for {first} and would be another module for {second}"
+            raise Problem("shape-mismatch", message).place(call.span)
+        return instance
+
+    # Repeats ---------------------------------------------------------------------------------------------------------
+
+    def copies(self, repeat: Scalar, context: Context) -> int:
+        count = self.elaborator.value(repeat, context)
+        if isinstance(count, Word):
+            raise unknown_name(count, context.scope).place(repeat.span)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            message = f"`repeat` must be an integer of at least 0, got `{show(count)}`"
+            raise Problem("wrong-type", message).place(repeat.span)
+        if count > MAX_COPIES:
+            raise Problem("value-too-large", f"`repeat: {count}` is more than {MAX_COPIES:,}").place(repeat.span)
+        return count
+
+    def repeated(self, item: _Item, context: Context, types: tuple[TensorType, ...]) -> Instance | None:
+        """A body of copies, wired as a chain, or densely: each sees the input and all copies before it, joined."""
+        spec = item.spec
+        assert spec.repeat is not None
+        if len(types) != 1:
+            raise Problem("wrong-inputs", f"a repeated node takes one input, got {len(types)}").place(spec.repeat.span)
+        count = self.copies(spec.repeat, context)
+        own = {name for target in (loop_targets(spec.loop.targets) if spec.loop else ()) for name in _flat(target)}
+        source = current = Value("x", types[0])
+        nodes: list[Node] = []
+        schedule: list[Node] = []
+        for position in range(count):
+            implicit = {"i": position, "first": position == 0, "last": position == count - 1}
+            variables = {name: value for name, value in implicit.items() if name not in own}
+            inner = context.extended({**variables, "input": current.type})
+            name = str(position)
+            if spec.copy_name is not None:
+                name = fill(spec.copy_name.text, inner.scope)
+                check_child_name(name)
+                if any(node.name == name for node in nodes):
+                    message = f"two copies have the name `{name}`"
+                    raise Problem("name-taken", message, help=("use `{i}` in it",)).place(spec.copy_name.span)
+            with self.elaborator.inside(name):
+                instance = self.elaborator.instance(spec, inner, (current.type,))
+            if instance is None:
+                return None
+            if len(instance.outputs) != 1:
+                raise Problem("wrong-inputs", "a repeated node has one output").place(spec.span)
+            node = Node(
+                name, instance.kind, instance.target, (current,), (Value(name, instance.outputs[0]),), spec.span
+            )
+            nodes.append(node)
+            schedule.append(node)
+            current = node.outputs[0]
+            if spec.dense:
+                joined = self.joined(f"concat{position + 1}", node, spec)
+                schedule.append(joined)
+                current = joined.outputs[0]
+        joins = [node for node in schedule if node not in nodes]
+        body = Body(
+            "repeat",
+            "graph" if spec.dense else "chain",
+            (source,),
+            (*nodes, *joins),
+            tuple(schedule),
+            (Output("x", current),),
+            spec.span,
+            repeated=True,
+        )
+        return Instance("repeat", body, (current.type,))
+
+    def joined(self, name: str, node: Node, spec: NodeSpec) -> Node:
+        """What a densely wired copy saw, with what it made behind it."""
+        seen = (node.inputs[0], node.outputs[0])
+        concat = self.elaborator.create(op_class("concat"), "concat", {}, self.context)
+        (type,) = concat.outputs(*(value.type for value in seen))
+        return Node(name, "concat", concat, seen, (Value(name, type),), spec.span)
+
+    def fail(self, problem: Problem, span: Span) -> None:
+        self.failed = True
+        self.elaborator.reporter.report(problem.at(span, self.elaborator.at))
+
+
+def calls(target: Op | Body, inputs: tuple[TensorType, ...]) -> Iterator[Any]:
+    """What makes two modules interchangeable: the PyTorch call of every op in them, with names, in order."""
+    if not isinstance(target, Body):
+        yield target.torch(*inputs)
+        return
+    for node in target.schedule:
+        yield node.name
+        yield from calls(node.target, node.input_types)
+
+
+def _flat(target: Any) -> Iterator[str]:
+    if isinstance(target, str):
+        yield target
+    else:
+        for inner in target:
+            yield from _flat(inner)
