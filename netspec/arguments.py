@@ -12,8 +12,8 @@ from typing import NamedTuple
 from netspec.diagnostics import Problem, listing
 from netspec.fields import unknown_argument, usage
 from netspec.ops import op_class
-from netspec.source import Sequence as SourceList
-from netspec.source import Source
+from netspec.source import Mapping, Source
+from netspec.source import Sequence as Sequence
 from netspec.spec import BlockSpec, NodeSpec
 
 
@@ -25,6 +25,7 @@ class Signature(NamedTuple):
     required: tuple[str, ...] = ()
     variadic: str | None = None
     merges: bool = False
+    plain: bool = False  # no argument is a node, so none is a mapping
     help: tuple[str, ...] = ()
 
 
@@ -34,7 +35,7 @@ def op_signature(name: str) -> Signature:
     cls = op_class(name)
     fields = cls.fields()
     required = tuple(field for field, info in fields.items() if info.required)
-    return Signature(name, tuple(fields), required, cls.variadic, cls.merges, (f"write `{usage(cls, name)}`",))
+    return Signature(name, tuple(fields), required, cls.variadic, cls.merges, True, (f"write `{usage(cls, name)}`",))
 
 
 def block_signature(block: BlockSpec) -> Signature:
@@ -49,6 +50,11 @@ def bind(signature: Signature, spec: NodeSpec, known: Container[str] = ()) -> di
 
     `known` are the names of ops and blocks: one of them among the arguments is a second op in the same node.
     """
+    if isinstance(spec.positional, Mapping) and signature.plain:
+        names = ", ".join(f"{key.text}: ..." for key, _ in spec.positional.entries)
+        help = (f"named arguments stand next to the op: `{{{signature.name}: , {names}}}`",)
+        message = f"the arguments of `{signature.name}` are a value or a list, not a mapping"
+        raise Problem("wrong-type", message, help=help).place(spec.positional.span)
     bound = _positional(signature, spec)
     for key, value in spec.named:
         if key.text not in signature.names:
@@ -72,7 +78,7 @@ def _positional(signature: Signature, spec: NodeSpec) -> dict[str, Source]:
         return {}
     if signature.variadic is not None:
         return {signature.variadic: spec.positional}
-    items = spec.positional.items if isinstance(spec.positional, SourceList) else [spec.positional]
+    items = spec.positional.items if isinstance(spec.positional, Sequence) else [spec.positional]
     names = signature.names
     if len(items) > len(names):
         takes = f"takes {len(names)} argument{'s' if len(names) > 1 else ''}" if names else "takes no arguments"

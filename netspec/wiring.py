@@ -187,7 +187,7 @@ class BodyBuilder:
                 position += 1
             elif self.absent.pop(named.name, None) is None:
                 return None
-        return (Output("0", current),)
+        return (Output(current.name, current),)
 
     # Graphs ----------------------------------------------------------------------------------------------------------
 

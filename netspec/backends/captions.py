@@ -6,7 +6,7 @@ from typing import Any
 
 from netspec.expressions import show
 from netspec.graph import Body, Graph, Node
-from netspec.ops.base import Op
+from netspec.ops.base import Op, compact
 from netspec.shapes import TensorType
 
 _MOST_OPTIONS = 3
@@ -47,39 +47,36 @@ def heading(name: str, kind: str, count: int = 1) -> str:
 
 def op_text(node: Node) -> str:
     """An op with the arguments that tell it from others: `conv 7×7, 64, /2`."""
-    op, inputs = node.target, node.input_types
-    assert isinstance(op, Op)
-    if op.category in ("convolution", "pooling") and "kernel_size" in type(op).fields():
-        return f"{node.kind} {', '.join(_window(op, inputs[0]))}"
-    if op.category == "pooling" and "output_size" in type(op).fields():
-        return f"{node.kind} {_sizes(op.output_size, inputs[0])}"
+    op: Any = node.target
+    fields = type(op).fields()
+    if op.category in ("convolution", "pooling") and "kernel_size" in fields:
+        return f"{node.kind} {', '.join(_window(op, node.input_types[0]))}"
+    if op.category == "pooling" and "output_size" in fields:
+        return f"{node.kind} {_sizes(op.output_size, node.input_types[0])}"
     parts = _options(op)
     return f"{node.kind} {', '.join(parts)}" if parts else node.kind
 
 
-def _window(op: Op, x: TensorType) -> list[str]:
-    kernel, stride = op.kernel_size, op.stride
+def _window(op: Any, x: TensorType) -> list[str]:
     fields = type(op).fields()
-    parts = [_sizes(kernel, x)]
+    parts = [_sizes(op.kernel_size, x)]
     if "out_channels" in fields:
         parts.append(str(op.out_channels))
-    step = kernel if stride is None else stride
-    if set(step if isinstance(step, tuple) else (step,)) != {1}:
+    step = op.kernel_size if op.stride is None else op.stride
+    if not _is_one(step):
         sign = "×" if "output_padding" in fields else "/"  # a transposed convolution enlarges
-        parts.append(
-            sign + "×".join(map(str, step if isinstance(step, tuple) and len(set(step)) > 1 else _first(step)))
-        )
+        parts.append(sign + _number(compact(step) if isinstance(step, tuple) else step))
     groups = getattr(op, "groups", 1)
     if groups > 1:
         parts.append("depthwise" if groups == x.channels else f"groups {groups}")
     dilation = getattr(op, "dilation", 1)
-    if set(_first(dilation)) != {1}:
+    if not _is_one(dilation):
         parts.append(f"dilation {_number(dilation)}")
     return parts
 
 
-def _first(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return value[:1] if isinstance(value, tuple) else (value,)
+def _is_one(value: int | tuple[int, ...]) -> bool:
+    return set(value if isinstance(value, tuple) else (value,)) == {1}
 
 
 def _sizes(value: Any, x: TensorType) -> str:

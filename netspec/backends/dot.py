@@ -7,6 +7,7 @@ has to be escaped; `numbered` gives them back their meaning.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from netspec.backends.captions import count_text
@@ -60,15 +61,15 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
             "arrowsize": "0.6",
         },
     )
-    ids, trunk = numbered(drawing), _trunk(drawing)
-    _add(graph, drawing.children, ids, palette, width, trunk, level=0)
+    ids, spine = numbered(drawing), trunk(drawing)
+    _add(graph, drawing.children, ids, palette, width, spine, level=0)
     for edge in drawing.edges:
         options = {"color": palette.edges[edge.kind]}
         if edge.kind == "shortcut":
             options["penwidth"] = "1.6"
         elif edge.kind == "auxiliary":
             options["style"] = "dashed"
-        elif {edge.source, edge.target} <= trunk:
+        elif {edge.source, edge.target} <= spine:
             options["weight"] = "100"
         graph.edge(ids[edge.source], ids[edge.target], label=_escaped(f"  {edge.label} "), **options)
     return str(graph.source)
@@ -80,7 +81,7 @@ def numbered(drawing: Drawing) -> dict[str, str]:
     return {item.id: f"{'n' if isinstance(item, Box) else 'cluster_'}{i}" for i, item in enumerate(items)}
 
 
-def _trunk(drawing: Drawing) -> frozenset[str]:
+def trunk(drawing: Drawing) -> frozenset[str]:
     """The longest way through the network, which a layout keeps straight."""
     longest = {box.id: (0, "") for box in drawing.boxes() if not box.training_only}
     entering: dict[str, list[str]] = {}
@@ -89,13 +90,13 @@ def _trunk(drawing: Drawing) -> frozenset[str]:
             entering.setdefault(edge.target, []).append(edge.source)
     for id in longest:  # boxes are in the order they run
         if id in entering:
-            longest[id] = max((longest[source][0] + 1, source) for source in entering[id])
+            longest[id] = max(((longest[source][0] + 1, source) for source in entering[id]), key=itemgetter(0))
     id = max(longest, key=lambda id: longest[id][0])
-    trunk = []
+    found = []
     while id:
-        trunk.append(id)
+        found.append(id)
         id = longest[id][1]
-    return frozenset(trunk)
+    return frozenset(found)
 
 
 def box_lines(box: Box) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ def _add(
     ids: dict[str, str],
     palette: Palette,
     width: float,
-    trunk: frozenset[str],
+    spine: frozenset[str],
     level: int,
 ) -> None:
     for item in items:
@@ -132,7 +133,7 @@ def _add(
             options["width"] = f"{(width if wide else _text_room(item)) / _POINTS:.2f}"
             if dashes:
                 options["style"] = f"rounded,filled{dashes}"
-            if item.id in trunk:
+            if item.id in spine:
                 options["group"] = "trunk"
             if item.count > 1:
                 options["peripheries"] = "2"
@@ -150,7 +151,7 @@ def _add(
                 margin="12",
                 penwidth="2" if item.count > 1 else "1",
             )
-            _add(inner, item.children, ids, palette, width, trunk, level + 1)
+            _add(inner, item.children, ids, palette, width, spine, level + 1)
 
 
 def _escaped(text: str, end: str = "") -> str:

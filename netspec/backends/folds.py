@@ -117,7 +117,7 @@ class _Links:
 
 
 def _alike(first: Unit, second: Unit) -> bool:
-    """Whether two units are drawn the same. Dropout rates may differ, as where stochastic depth grows block by block."""
+    """Whether two units are drawn the same; dropout rates may differ, as where stochastic depth grows with depth."""
     return len(first) == len(second) and all(
         a.input_types == b.input_types and a.output_types == b.output_types and _same(a, b)
         for a, b in zip(first, second, strict=True)

@@ -123,7 +123,7 @@ class _Generated:
     record: _ClassRecord
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _restore, (self.record,), self.__dict__.copy()
+        return _restore, (self.record,), self.__getstate__()
 
 
 def _restore(record: _ClassRecord) -> Any:

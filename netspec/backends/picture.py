@@ -101,7 +101,9 @@ def _font() -> tuple[str, list[str]]:
         "draw a `.svg` instead, whose text is painted by the program that shows it",
         "install a font: `apt install fonts-dejavu-core`, or `pip install matplotlib`, which brings one",
     )
-    raise SpecError([Problem("missing-font", "a `.png` needs a sans-serif font, and none was found", help=help).at(None)])
+    raise SpecError(
+        [Problem("missing-font", "a `.png` needs a sans-serif font, and none was found", help=help).at(None)]
+    )
 
 
 def _paints(family: str, files: list[str]) -> bool:

@@ -5,11 +5,12 @@ A box carries its path as `data-path`, so that a page around the picture can fin
 
 from __future__ import annotations
 
+import re
 import textwrap
 import xml.etree.ElementTree as ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from netspec.backends.dot import EDGE_FONT_SIZE, FONT_SIZE, numbered, text_width
+from netspec.backends.dot import EDGE_FONT_SIZE, FONT_SIZE, numbered, text_width, trunk
 from netspec.backends.drawing import Box, Cluster, Drawing
 from netspec.backends.palette import Palette
 
@@ -20,6 +21,9 @@ _TITLE_SIZE = 20
 _LINE = 17.0
 _SWATCH = 13.0
 _LEGEND_CHARACTERS = 38
+_ARROW_LENGTH = 6
+_LABEL_GAP = 6
+_POINT = re.compile(r"(-?[\d.]+),(-?[\d.]+)")
 _EDGE_NAMES = {"shortcut": "shortcut", "auxiliary": "training only"}
 
 
@@ -102,6 +106,8 @@ def _restyle(content: Element, drawing: Drawing, palette: Palette) -> None:
         element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
         for attribute in ("id", "font-family"):
             element.attrib.pop(attribute, None)
+    spine = trunk(drawing)
+    frames = {title.text: _frame(group) for group in content.iter("g") if (title := group.find("title")) is not None}
     cluster_titles = Element("g", {"font-weight": "bold", "paint-order": "stroke", "stroke-width": "4"})
     for group in list(content.iter("g")):
         title = group.find("title")
@@ -119,9 +125,39 @@ def _restyle(content: Element, drawing: Drawing, palette: Palette) -> None:
             title.text = f"{ids[source]} → {ids[target]}"
             for text in group.iter("text"):
                 text.set("font-size", str(EDGE_FONT_SIZE))
+            if {ids[source], ids[target]} <= spine:
+                _straighten(group, frames[source], frames[target])
         else:
             group.remove(title)
     content.append(cluster_titles)
+
+
+_Frame = tuple[float, float, float]
+"""Centre, top and bottom of a box."""
+
+
+def _frame(group: Element) -> _Frame:
+    outlines = " ".join(e.get("d") or e.get("points") or "" for e in group if e.tag in ("path", "polygon"))
+    points = [tuple(map(float, point)) for point in _POINT.findall(outlines)] or [(0.0, 0.0)]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return (min(xs) + max(xs)) / 2, min(ys), max(ys)
+
+
+def _straighten(edge: Element, source: _Frame, target: _Frame) -> None:
+    """Draw a straight line between two boxes that stand one above the other.
+
+    Graphviz bends such an edge around its own label where a shortcut enters the cluster.
+    """
+    path, arrow, label = (edge.find(tag) for tag in ("path", "polygon", "text"))
+    x, start, end = source[0], source[2], target[1]
+    if abs(x - target[0]) > 1 or path is None or arrow is None or label is None:
+        return
+    if all(abs(float(along) - x) <= 1 for along, _ in _POINT.findall(path.get("d", ""))):
+        return
+    base = end - _ARROW_LENGTH
+    path.set("d", f"M{x:g},{start:g}L{x:g},{base:g}")
+    arrow.set("points", f"{x - 2.1:g},{base:g} {x:g},{end:g} {x + 2.1:g},{base:g}")
+    label.attrib |= {"x": f"{x + _LABEL_GAP:g}", "text-anchor": "start"}
 
 
 def _emphasize(group: Element, item: Box | Cluster, palette: Palette) -> None:

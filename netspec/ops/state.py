@@ -65,7 +65,7 @@ class Constant(Op):
         if self.value is not None:
             return TensorType(_nested_shape(self.value), batched=False)
         if self.shape is None:
-            help = ("write `constant: {shape: [1, 8], fill: 1.0}` or `constant: 0.5`",)
+            help = ("write `constant: 0.5`, or `{constant: , shape: [8, 1, 1], fill: 1.0}`",)
             raise Problem("missing-argument", "{op} needs `value` or `shape`", help=help)
         return TensorType(self.shape, batched=False)
 
