@@ -12,8 +12,7 @@ from typing import NamedTuple
 from netspec.diagnostics import Problem, listing
 from netspec.fields import unknown_argument, usage
 from netspec.ops import op_class
-from netspec.source import Mapping, Source
-from netspec.source import Sequence as Sequence
+from netspec.source import Mapping, Sequence, Source
 from netspec.spec import BlockSpec, NodeSpec
 
 

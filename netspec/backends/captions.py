@@ -1,4 +1,4 @@
-"""Short texts for pictures: an op in a few characters, a count in three digits, the arguments of a block."""
+"""Short texts for pictures: an op in a few characters, the arguments of a block, a name for copies."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ from netspec.shapes import TensorType
 _MOST_OPTIONS = 3
 _KNOWN = ("kernel_size", "out_channels", "stride")
 _POSITIONAL_FROM = 4  # this many arguments are written without their names, as in the spec
-
-
-def count_text(number: int) -> str:
-    """`9408` as `9.41 k`, `25557032` as `25.6 M`."""
-    for unit, suffix in ((10**12, " T"), (10**9, " G"), (10**6, " M"), (10**3, " k")):
-        if number * 1000 >= unit * 999.5:  # what rounds to 1000 of the smaller unit is one of this
-            value = number / unit
-            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-            return f"{value:.{digits}f}{suffix}"
-    return str(number)
 
 
 def copies_name(names: tuple[str, ...]) -> str:

@@ -7,12 +7,14 @@ has to be escaped; `numbered` gives them back their meaning.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from netspec.backends.captions import count_text
 from netspec.backends.drawing import Box, Cluster, Drawing
 from netspec.backends.palette import Palette
+from netspec.files import extra
+from netspec.quantities import short
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -27,12 +29,10 @@ _LINE_LENGTH = 46  # characters; what is joined in one line stays below
 
 
 def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
-    """DOT source of a drawing. `title` puts the drawing's title on it."""
-    from graphviz import Digraph
-
+    """DOT source of a drawing. `title` puts the drawing's title on it. Raises `SpecError` without `graphviz`."""
     width = min(_WIDEST, max(map(_room, drawing.walk())))
     heading = "\n".join((drawing.title, *drawing.subtitle)) if title else ""
-    graph = Digraph(
+    graph = extra("graphviz", "draw", "drawing").Digraph(
         graph_attr={
             "rankdir": "TB",
             "bgcolor": "transparent",
@@ -62,6 +62,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
         },
     )
     ids, spine = numbered(drawing), trunk(drawing)
+    steps = set(pairwise(spine))
     _add(graph, drawing.children, ids, palette, width, spine, level=0)
     for edge in drawing.edges:
         options = {"color": palette.edges[edge.kind]}
@@ -69,7 +70,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
             options["penwidth"] = "1.6"
         elif edge.kind == "auxiliary":
             options["style"] = "dashed"
-        elif {edge.source, edge.target} <= spine:
+        elif (edge.source, edge.target) in steps:
             options["weight"] = "100"
         graph.edge(ids[edge.source], ids[edge.target], label=_escaped(f"  {edge.label} "), **options)
     return str(graph.source)
@@ -81,8 +82,8 @@ def numbered(drawing: Drawing) -> dict[str, str]:
     return {item.id: f"{'n' if isinstance(item, Box) else 'cluster_'}{i}" for i, item in enumerate(items)}
 
 
-def trunk(drawing: Drawing) -> frozenset[str]:
-    """The longest way through the network, which a layout keeps straight."""
+def trunk(drawing: Drawing) -> tuple[str, ...]:
+    """The boxes on the longest way through the network, in order; a layout keeps it straight."""
     longest = {box.id: (0, "") for box in drawing.boxes() if not box.training_only}
     entering: dict[str, list[str]] = {}
     for edge in drawing.edges:
@@ -96,14 +97,14 @@ def trunk(drawing: Drawing) -> frozenset[str]:
     while id:
         found.append(id)
         id = longest[id][1]
-    return frozenset(found)
+    return tuple(reversed(found))
 
 
 def box_lines(box: Box) -> tuple[str, ...]:
     """The text of a box line by line: its title, then the rest in as few lines as are easy to read."""
     facts = list(box.lines)
     if box.parameters:
-        facts.append(f"{count_text(box.parameters)} params{' in all' if box.count > 1 else ''}")
+        facts.append(f"{short(box.parameters)} params{' in all' if box.count > 1 else ''}")
     lines: list[str] = []
     for fact in facts:
         if lines and len(lines[-1]) + len(fact) + 3 <= _LINE_LENGTH:
@@ -119,7 +120,7 @@ def _add(
     ids: dict[str, str],
     palette: Palette,
     width: float,
-    spine: frozenset[str],
+    spine: tuple[str, ...],
     level: int,
 ) -> None:
     for item in items:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from netspec.backends.captions import Arguments, copies_name, count_text, heading, op_text
+from netspec.backends.captions import Arguments, copies_name, heading, op_text
 from netspec.backends.folds import Fold, Unit, body_folds, dense_copies
 from netspec.diagnostics import Span
 from netspec.graph import Body, Graph, Node, Value, node_parameters
 from netspec.ops.base import Op
+from netspec.quantities import short
 
 EdgeKind = Literal["main", "shortcut", "auxiliary"]
 """`shortcut` skips boxes that another path visits; `auxiliary` belongs to a part that exists in training alone."""
@@ -151,7 +152,7 @@ def _subtitle(graph: Graph) -> tuple[str, ...]:
 
     inputs = listed("input", {name: str(type) for name, type in graph.inputs.items()})
     outputs = listed("output", {name: str(type) for name, type in graph.outputs.items()})
-    counts = f"{count_text(graph.parameters)} parameters · {count_text(graph.macs)} MACs"
+    counts = f"{short(graph.parameters)} parameters · {short(graph.macs)} MACs"
     return (counts, f"{inputs} → {outputs}")
 
 

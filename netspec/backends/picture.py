@@ -6,18 +6,17 @@ in an SVG. A PNG is painted from the SVG, with a font of this machine.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from netspec.backends.dot import to_dot
 from netspec.backends.drawing import to_drawing
-from netspec.backends.engines import missing_extra, to_svg
+from netspec.backends.engines import to_svg
 from netspec.backends.palette import LIGHT
 from netspec.backends.svg import framed
-from netspec.diagnostics import Problem, SpecError, listing, suggest
+from netspec.diagnostics import Problem, SpecError
+from netspec.files import extra, unknown_format, whole
 from netspec.graph import Graph
 
 FORMATS = (".svg", ".png", ".dot")
@@ -30,38 +29,18 @@ def draw(graph: Graph, path: str | Path, *, depth: int | None = None, engine: st
     `engine` is `native`, the system's Graphviz, or `embedded`; by default the first that is there. The file appears
     complete or not at all. Raises `SpecError` for another suffix, or where a package or font is missing.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
+    suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        help = (*suggest(suffix, FORMATS), f"the formats are {listing(FORMATS)}")
-        what = f"the format `{suffix}`" if suffix else f"the format of `{path.name}`, which has no suffix"
-        raise SpecError([Problem("unknown-format", f"cannot draw {what}", help=help).at(None)])
+        raise unknown_format(path, list(FORMATS))
     drawing = to_drawing(graph, depth)
-    try:
-        source = to_dot(drawing, LIGHT, title=suffix == ".dot")
-    except ImportError as error:
-        raise missing_extra(error, "drawing") from None
+    source = to_dot(drawing, LIGHT, title=suffix == ".dot")
     if suffix == ".dot":
         content = source.encode()
     else:
         svg = framed(to_svg(source, engine), drawing, LIGHT)
         content = svg.encode() if suffix == ".svg" else to_png(svg)
-    _write(path, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole(path) as file:
+        file.write_bytes(content)
 
 
 # PNG -----------------------------------------------------------------------------------------------------------------
@@ -74,12 +53,9 @@ _FAMILIES = (
 
 def to_png(svg: str) -> bytes:
     """Paint an SVG. Raises `SpecError` where no font is found, because the picture would have no text at all."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise missing_extra(error, "drawing a `.png`") from None
+    resvg = extra("resvg_py", "draw", "drawing a `.png`")
     family, files = _font()
-    painted = resvg_py.svg_to_bytes(
+    painted = resvg.svg_to_bytes(
         svg_string=svg,
         zoom=PNG_SCALE,
         sans_serif_family=family,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import textwrap
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from itertools import pairwise
 from xml.etree.ElementTree import Element, SubElement
 
 from netspec.backends.dot import EDGE_FONT_SIZE, FONT_SIZE, numbered, text_width, trunk
@@ -106,7 +108,8 @@ def _restyle(content: Element, drawing: Drawing, palette: Palette) -> None:
         element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
         for attribute in ("id", "font-family"):
             element.attrib.pop(attribute, None)
-    spine = trunk(drawing)
+    pairs = Counter((edge.source, edge.target) for edge in drawing.edges)
+    steps = {step for step in pairwise(trunk(drawing)) if pairs[step] == 1}
     frames = {title.text: _frame(group) for group in content.iter("g") if (title := group.find("title")) is not None}
     cluster_titles = Element("g", {"font-weight": "bold", "paint-order": "stroke", "stroke-width": "4"})
     for group in list(content.iter("g")):
@@ -125,7 +128,7 @@ def _restyle(content: Element, drawing: Drawing, palette: Palette) -> None:
             title.text = f"{ids[source]} → {ids[target]}"
             for text in group.iter("text"):
                 text.set("font-size", str(EDGE_FONT_SIZE))
-            if {ids[source], ids[target]} <= spine:
+            if (ids[source], ids[target]) in steps:
                 _straighten(group, frames[source], frames[target])
         else:
             group.remove(title)
@@ -158,6 +161,7 @@ def _straighten(edge: Element, source: _Frame, target: _Frame) -> None:
     path.set("d", f"M{x:g},{start:g}L{x:g},{base:g}")
     arrow.set("points", f"{x - 2.1:g},{base:g} {x:g},{end:g} {x + 2.1:g},{base:g}")
     label.attrib |= {"x": f"{x + _LABEL_GAP:g}", "text-anchor": "start"}
+    label.text = (label.text or "").strip()
 
 
 def _emphasize(group: Element, item: Box | Cluster, palette: Palette) -> None:

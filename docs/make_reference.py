@@ -1,0 +1,303 @@
+"""Writes `docs/reference.md`: every op, block, initializer, expression function and limit, taken from the code.
+
+Run `python docs/make_reference.py`; with `--check` nothing is written, and the exit status is 1 when the page is stale.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+from netspec.catalog import library_blocks, library_source
+from netspec.expressions import CONSTANTS, FUNCTIONS, compile_expression, shape_attributes, show
+from netspec.fields import Record, usage
+from netspec.initializers import INITIALIZERS
+from netspec.ops import OP_NAMES, op_class
+from netspec.ops.base import Op
+from netspec.shapes import AXIS_NAMES, BYTES, TensorType
+from netspec.source import Mapping, Scalar, Sequence, Source, write
+from netspec.spec import KINDS
+
+PAGE = Path(__file__).with_name("reference.md")
+
+INTRODUCTION = """\
+# Reference
+
+Everything a spec can name. This page is generated from the code by `docs/make_reference.py`: change the code, run it
+again, and never edit the page by hand. How the language works is in the [guide](guide.md).
+
+- [Ops](#ops): the primitives, by family
+- [Library blocks](#library-blocks): blocks written in YAML that every spec can use
+- [Parameter types](#parameter-types), [dtypes](#dtypes), [initializers](#initializers)
+- [Expressions](#expressions): functions, constants and what a shape can be asked
+- [Limits](#limits)
+"""
+
+OPS = """\
+## Ops
+
+Fields are listed in the order of their positional arguments and carry PyTorch's names and defaults; one in **bold** is
+required. Shapes leave the batch axis out. An op takes one float32 input with a batch axis unless its entry says more.
+"""
+
+BLOCKS = """\
+## Library blocks
+
+Each of these is a YAML file in `netspec/library`, written in the language that a user has. A parameter in **bold** is
+required.
+"""
+
+# What Python's name for a function does not say. A test of this file would be its own output: examples are evaluated.
+_FUNCTION_USES = {
+    "abs": ("`abs(n)`", "distance from 0", "abs(-3)"),
+    "ceil": ("`ceil(n)`", "the next integer that is not smaller", "ceil(2.1)"),
+    "column": ("`column(table, i)`", "column `i` of a table, as a list", "column([[1, 2], [3, 4]], 1)"),
+    "divisible": (
+        "`divisible(n, divisor)`",
+        "`n` rounded to a multiple of `divisor`, never more than 10% below it; a third argument is the least result",
+        "divisible(37, 8)",
+    ),
+    "enumerate": ("`enumerate(list)`", "pairs of position and item; a second argument is the first position",
+                  "enumerate([7, 9])"),
+    "float": ("`float(n)`", "`n` with a decimal point", "float(3)"),
+    "floor": ("`floor(n)`", "the next integer that is not larger", "floor(2.9)"),
+    "int": ("`int(n)`", "`n` without what is behind its decimal point", "int(64 / 2)"),
+    "len": ("`len(list)`", "number of items", "len([3, 4, 6, 3])"),
+    "log2": ("`log2(n)`", "logarithm to base 2", "log2(64)"),
+    "max": ("`max(a, b)`", "the largest of its arguments, or of one list", "max(16, 40 // 4)"),
+    "min": ("`min(a, b)`", "the smallest of its arguments, or of one list", "min([3, 1, 2])"),
+    "range": ("`range(n)`", "0 to `n` - 1; also `range(start, stop)` and `range(start, stop, step)`", "range(1, 4)"),
+    "reversed": ("`reversed(list)`", "the list backwards", "reversed([64, 128, 256])"),
+    "round": ("`round(n)`", "the nearest integer, a half to the even one, as in Python", "round(2.5)"),
+    "sqrt": ("`sqrt(n)`", "square root", "sqrt(64)"),
+    "sum": ("`sum(list)`", "all items added up", "sum([3, 4, 6, 3])"),
+    "zip": ("`zip(a, b)`", "rows of the items that stand at one position; the lists must be equally long",
+            "zip([64, 128], [2, 3])"),
+}  # fmt: skip
+
+_LIMITS = {
+    "source.MAX_BYTES": "bytes of a spec file",
+    "source.MAX_NESTING": "levels of lists and mappings in a file",
+    "source.MAX_NODES": "values of a file, after aliases are expanded",
+    "inherit.MAX_CHAIN": "specs that extend each other",
+    "parse.MAX_IMPORTS": "files that one compilation imports",
+    "expressions.MAX_LENGTH": "characters of an expression",
+    "expressions.MAX_DEPTH": "levels of an expression",
+    "expressions.MAX_MAGNITUDE": "magnitude of an integer",
+    "expressions.MAX_ITEMS": "items of a list in an expression",
+    "wiring.MAX_COPIES": "copies of one `repeat`, and rows of one `for`",
+    "elaborate.MAX_LEVELS": "levels of blocks inside blocks",
+    "elaborate.MAX_NODES": "different nodes of a network",
+    "elaborate.MAX_AXIS": "length of an axis",
+}
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, OPS, *_families(), BLOCKS, *map(_block, library_blocks())]
+    parts += [_parameter_types(), _dtypes(), _initializers(), _expressions(), _limits()]
+    return "\n".join(parts)
+
+
+# Ops -----------------------------------------------------------------------------------------------------------------
+
+
+def _families() -> Iterator[str]:
+    families = dict.fromkeys(family for family, _ in OP_NAMES.values())
+    for family in families:
+        names = [name for name, (its_family, _) in OP_NAMES.items() if its_family == family]
+        module = import_module(f"netspec.ops.{family}")
+        links = ", ".join(f"[`{name}`](#{name})" for name in names)
+        yield f"### Family: {family}\n\n{cleandoc(module.__doc__ or '')}\n\n{links}\n"
+        yield from (_op(name, op_class(name)) for name in names)
+
+
+def _op(name: str, cls: type[Op]) -> str:
+    description, facts = _docstring(cls)
+    lines = [f"#### {name}", "", f"`{usage(cls, name)}`" + _form(cls), "", description, ""]
+    if cls.fields():
+        lines += ["| field | takes | default |", "|:--|:--|:--|", *_fields(cls), ""]
+    lines += [f"- {label}: {text}" for label, text in {**_inputs(cls), **facts}.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _form(cls: type[Op]) -> str:
+    if cls.merges:
+        return ", with the names of its inputs as positional arguments"
+    return f", where a list is all of `{cls.variadic}`" if cls.variadic else ""
+
+
+def _fields(cls: type[Record]) -> Iterator[str]:
+    for name, field in cls.fields().items():
+        shown = f"**`{name}`**" if field.required else f"`{name}`"
+        default = "" if field.required else f"`{show(field.default)}`"
+        yield f"| {shown} | {field.expectation} | {default} |"
+
+
+def _inputs(cls: type[Op]) -> dict[str, str]:
+    """What is unusual about the inputs and outputs of an op."""
+    facts: dict[str, str] = {}
+    least, most = cls.arity
+    if (least, most) != (1, 1):
+        facts["Inputs"] = f"{least} or more" if most is None else f"{least}" if least == most else f"{least} to {most}"
+    if cls.dtypes != {"float32"} and most != 0:
+        facts["Dtypes"] = " ".join(dtype for dtype in BYTES if dtype in cls.dtypes).replace(" ", ", ")
+    if cls.unbatched:
+        facts["Also takes"] = "a `parameter` or `constant`"
+    if cls.output_names:
+        facts["Outputs"] = ", ".join(f"`{name}`" for name in cls.output_names)
+    return facts
+
+
+def _docstring(cls: type[Record]) -> tuple[str, dict[str, str]]:
+    """The description of a class, and its `Shape:`, `Cost:` and `Source:` lines."""
+    description: list[str] = []
+    facts: dict[str, str] = {}
+    label = ""
+    for line in cleandoc(cls.__doc__ or "").splitlines():
+        start, colon, rest = line.partition(": ")
+        if colon and start in ("Shape", "Cost", "Source"):
+            label = start
+            facts[label] = rest
+        elif label:
+            facts[label] += f" {line.strip()}"
+        else:
+            description.append(line)
+    return "\n".join(description).strip(), facts
+
+
+# Blocks --------------------------------------------------------------------------------------------------------------
+
+
+def _block(name: str) -> str:
+    source = library_source(name)
+    assert isinstance(source, Mapping)
+    about, reference = (_text(source.get(key)) for key in ("about", "reference"))
+    inputs = source.get("inputs")
+    lines = [f"### {name}", "", about, ""]
+    parameters = source.get("params")
+    if isinstance(parameters, Mapping):
+        lines += ["| parameter | takes | default |", "|:--|:--|:--|"]
+        lines += [_parameter(key.text, value) for key, value in parameters.entries] + [""]
+    if isinstance(inputs, Sequence):
+        lines.append(f"- Inputs: {', '.join(f'`{_text(item)}`' for item in inputs.items)}")
+    if reference:
+        lines.append(f"- Source: {reference}")
+    lines.append(f"- File: [`netspec/library/{name}.yaml`](../netspec/library/{name}.yaml)")
+    return "\n".join(lines) + "\n"
+
+
+def _parameter(name: str, source: Source) -> str:
+    default: Source | None = source
+    kind = about = ""
+    if isinstance(source, Mapping):
+        default, kind, about = source.get("default"), _text(source.get("type")), _text(source.get("about"))
+    elif _text(source) in KINDS:
+        default, kind = None, _text(source)
+    takes = "; ".join(filter(None, (KINDS.get(kind or _implied(default), ""), about)))
+    shown = f"`{name}`" if default is not None else f"**`{name}`**"
+    return f"| {shown} | {takes} | {f'`{_written(default)}`' if default is not None else ''} |"
+
+
+def _implied(default: Source | None) -> str:
+    """The kind of a parameter that only has a default."""
+    text = _text(default)
+    if isinstance(default, Sequence):
+        return "list"
+    if text in ("true", "false"):
+        return "bool"
+    if text.lstrip("+-").isdigit():
+        return "int"
+    return "node" if isinstance(default, Mapping) or text in OP_NAMES or text == "none" else "number"
+
+
+def _text(source: Source | None) -> str:
+    return " ".join(source.text.split()) if isinstance(source, Scalar) else ""
+
+
+def _written(source: Source) -> str:
+    return write(source).removesuffix("...\n").strip()
+
+
+# The rest ------------------------------------------------------------------------------------------------------------
+
+
+def _table(title: str, introduction: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(head)
+    lines = [f"## {title}", "", introduction, "", f"| {' | '.join(head)} |", f"|{':--|' * len(head)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def _parameter_types() -> str:
+    introduction = "What `params` may hold. The type follows from the default, or is named: `{type: size, default: 3}`."
+    return _table("Parameter types", introduction, ("type", "takes"), ((f"`{k}`", text) for k, text in KINDS.items()))
+
+
+def _dtypes() -> str:
+    rows = ((f"`{dtype}`", str(size)) for dtype, size in BYTES.items())
+    return _table("Dtypes", "What an input may hold; float32 unless it says otherwise.", ("dtype", "bytes"), rows)
+
+
+def _initializers() -> str:
+    introduction = "The functions of `torch.nn.init`, with its argument names and defaults. See [init](guide.md#init)."
+
+    def arguments(cls: type[Record]) -> str:
+        fields = cls.fields().items()
+        return ", ".join(f"`{n}`" if f.required else f"`{n}: {show(f.default)}`" for n, f in fields)
+
+    rows = ((f"`{name}`", arguments(cls), _docstring(cls)[0]) for name, cls in INITIALIZERS.items())
+    return _table("Initializers", introduction, ("name", "arguments", "fills with"), rows)
+
+
+def _expressions() -> str:
+    missing = set(FUNCTIONS) ^ set(_FUNCTION_USES)
+    assert not missing, f"describe {sorted(missing)} in _FUNCTION_USES"
+
+    def row(name: str) -> tuple[str, ...]:
+        form, meaning, example = _FUNCTION_USES[name]
+        return form, meaning, f"`{example}` is `{show(compile_expression(example).evaluate({}))}`"
+
+    functions = _table(
+        "Expressions", "How to write them is in the [guide](guide.md#expressions). These are the functions:",
+        ("function", "gives", "example"), map(row, sorted(FUNCTIONS)),
+    )  # fmt: skip
+    constants = ", ".join(f"`{name}`" for name in CONSTANTS)
+    lines = [functions, f"The constants are {constants}.", "", "A value with a shape has these attributes:", ""]
+    lines += ["| axes behind the batch | attributes |", "|:--|:--|"]
+    for rank in AXIS_NAMES:
+        attributes: dict[str, Any] = shape_attributes(TensorType((1,) * rank))
+        lines.append(f"| {rank} | {', '.join(f'`{name}`' for name in attributes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _limits() -> str:
+    def row(place: str) -> tuple[str, ...]:
+        module, _, name = place.partition(".")
+        value = getattr(import_module(f"netspec.{module}"), name)
+        return _LIMITS[place], f"{value:,}", f"`{name}` in `netspec/{module}.py`"
+
+    introduction = "A spec from a stranger must not exhaust the machine, so these are the most there can be of:"
+    return _table("Limits", introduction, ("what", "most", "set by"), map(row, _LIMITS))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with `--check` compare it."""
+    page = reference()
+    if arguments == ["--check"]:
+        fresh = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page
+        if not fresh:
+            print(f"{PAGE.name} is stale: run `python docs/make_reference.py`", file=sys.stderr)
+        return 0 if fresh else 1
+    if arguments:
+        print("usage: python docs/make_reference.py [--check]", file=sys.stderr)
+        return 2
+    PAGE.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,94 @@
+"""The package keeps its shape: imports go one way, heavy packages stay out, names are what PyTorch allows."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from torch import nn
+
+from netspec.spec import MODULE_ATTRIBUTES
+
+PACKAGE = Path(__file__).parent.parent / "netspec"
+
+LAYERS = [
+    {"__main__"},
+    {"cli"},
+    {"__init__"},
+    {"compiler"},
+    {"verify", "initialize", "elaborate"},
+    {"wiring"},
+    {"scope"},
+    {"parse"},
+    {"inherit", "arguments"},
+    {"catalog", "spec"},
+    {"graph", "initializers"},
+    {"ops"},
+    {"fields"},
+    {"expressions", "source"},
+    {"shapes", "files"},
+    {"diagnostics", "quantities"},
+]
+"""A module imports from the rows below its own alone. Backends read the graph, and are read by the commands."""
+
+FOR_BACKENDS = {"graph", "ops", "shapes", "expressions", "files", "quantities", "diagnostics", "fields"}
+TORCH = {"torch", "torchvision", "safetensors"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports when it is imported itself: at the top, `TYPE_CHECKING` aside."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module}
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "netspec"}
+    return found
+
+
+def row_of(module: str) -> int:
+    return next(index for index, row in enumerate(LAYERS) if module in row)
+
+
+def package_modules(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("netspec.")}
+
+
+def test_imports_go_one_way() -> None:
+    wrong = []
+    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("ops/*.py")]:
+        own = "ops" if path.parent.name == "ops" else path.stem
+        for module in package_modules(path) - {own, "__version__"}:
+            if row_of(module) <= row_of(own):
+                wrong.append(f"{own} imports {module}")
+    assert wrong == []
+
+
+def test_every_module_has_its_row() -> None:
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"ops"}
+    assert modules == {module for row in LAYERS for module in row}
+
+
+def test_backends_read_the_graph_and_nothing_above_it() -> None:
+    for path in PACKAGE.glob("backends/*.py"):
+        assert package_modules(path) - {"backends"} <= FOR_BACKENDS, path.name
+
+
+def test_only_the_backends_for_torch_import_torch() -> None:
+    importers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if TORCH & {name.split(".")[0] for name in imports(path)}
+    }
+    assert importers == {"backends/module.py", "backends/report.py"}
+
+
+def test_names_that_a_module_cannot_have_are_those_of_torch() -> None:
+    public = {name for name in dir(nn.Module()) if not name.startswith("_")}
+    assert public <= MODULE_ATTRIBUTES
+
+
+def test_every_python_file_begins_by_saying_what_it_is_for() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
