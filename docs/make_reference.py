@@ -12,15 +12,17 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
-from netspec.catalog import library_blocks, library_source
+from netspec.catalog import Origin, library_blocks
+from netspec.diagnostics import Reporter, listing
 from netspec.expressions import CONSTANTS, FUNCTIONS, compile_expression, shape_attributes, show
 from netspec.fields import Record, usage
 from netspec.initializers import INITIALIZERS
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
+from netspec.parse import parse
 from netspec.shapes import AXIS_NAMES, BYTES, TensorType
-from netspec.source import Mapping, Scalar, Sequence, Source, write
-from netspec.spec import KINDS
+from netspec.source import read_text, write
+from netspec.spec import KINDS, BlockSpec, ParameterSpec
 
 PAGE = Path(__file__).with_name("reference.md")
 
@@ -51,7 +53,7 @@ Each of these is a YAML file in `netspec/library`, written in the language that 
 required.
 """
 
-# What Python's name for a function does not say. A test of this file would be its own output: examples are evaluated.
+# The third text of each is an example; its value on the page is what the evaluator gives.
 _FUNCTION_USES = {
     "abs": ("`abs(n)`", "distance from 0", "abs(-3)"),
     "ceil": ("`ceil(n)`", "the next integer that is not smaller", "ceil(2.1)"),
@@ -98,7 +100,7 @@ _LIMITS = {
 
 def reference() -> str:
     """The whole page."""
-    parts = [INTRODUCTION, OPS, *_families(), BLOCKS, *map(_block, library_blocks())]
+    parts = [INTRODUCTION, OPS, *_families(), BLOCKS, *_blocks()]
     parts += [_parameter_types(), _dtypes(), _initializers(), _expressions(), _limits()]
     return "\n".join(parts)
 
@@ -173,54 +175,38 @@ def _docstring(cls: type[Record]) -> tuple[str, dict[str, str]]:
 # Blocks --------------------------------------------------------------------------------------------------------------
 
 
-def _block(name: str) -> str:
-    source = library_source(name)
-    assert isinstance(source, Mapping)
-    about, reference = (_text(source.get(key)) for key in ("about", "reference"))
-    inputs = source.get("inputs")
-    lines = [f"### {name}", "", about, ""]
-    parameters = source.get("params")
-    if isinstance(parameters, Mapping):
+def _blocks() -> Iterator[str]:
+    """The entries of the library, as the parser understands it."""
+    reporter = Reporter()
+    spec = parse(read_text("{netspec: 1, input: [1], graph: [identity]}"), Origin(None, None), "any", reporter)
+    assert spec is not None
+    for name in library_blocks():
+        block = spec.network.namespace.block(name)
+        reporter.raise_if_failed()
+        assert block is not None
+        yield _block(block)
+
+
+def _block(block: BlockSpec) -> str:
+    lines = [f"### {block.name}", "", block.about, ""]
+    if block.parameters:
         lines += ["| parameter | takes | default |", "|:--|:--|:--|"]
-        lines += [_parameter(key.text, value) for key, value in parameters.entries] + [""]
-    if isinstance(inputs, Sequence):
-        lines.append(f"- Inputs: {', '.join(f'`{_text(item)}`' for item in inputs.items)}")
-    if reference:
-        lines.append(f"- Source: {reference}")
-    lines.append(f"- File: [`netspec/library/{name}.yaml`](../netspec/library/{name}.yaml)")
+        lines += [_parameter(parameter) for parameter in block.parameters.values()] + [""]
+    if len(block.body.inputs) > 1:
+        lines.append(f"- Inputs: {', '.join(f'`{name.text}`' for name in block.body.inputs)}")
+    lines += [f"- Source: {reference}" for reference in block.reference]
+    lines.append(f"- File: [`netspec/library/{block.name}.yaml`](../netspec/library/{block.name}.yaml)")
     return "\n".join(lines) + "\n"
 
 
-def _parameter(name: str, source: Source) -> str:
-    default: Source | None = source
-    kind = about = ""
-    if isinstance(source, Mapping):
-        default, kind, about = source.get("default"), _text(source.get("type")), _text(source.get("about"))
-    elif _text(source) in KINDS:
-        default, kind = None, _text(source)
-    takes = "; ".join(filter(None, (KINDS.get(kind or _implied(default), ""), about)))
-    shown = f"`{name}`" if default is not None else f"**`{name}`**"
-    return f"| {shown} | {takes} | {f'`{_written(default)}`' if default is not None else ''} |"
-
-
-def _implied(default: Source | None) -> str:
-    """The kind of a parameter that only has a default."""
-    text = _text(default)
-    if isinstance(default, Sequence):
-        return "list"
-    if text in ("true", "false"):
-        return "bool"
-    if text.lstrip("+-").isdigit():
-        return "int"
-    return "node" if isinstance(default, Mapping) or text in OP_NAMES or text == "none" else "number"
-
-
-def _text(source: Source | None) -> str:
-    return " ".join(source.text.split()) if isinstance(source, Scalar) else ""
-
-
-def _written(source: Source) -> str:
-    return write(source).removesuffix("...\n").strip()
+def _parameter(parameter: ParameterSpec) -> str:
+    kind = "a [node](guide.md#nodes-as-arguments), or `none`" if parameter.kind == "node" else KINDS[parameter.kind]
+    choices = f"one of {listing(parameter.choices)}" if parameter.choices else ""
+    takes = "; ".join(filter(None, (kind, choices, parameter.about)))
+    if parameter.default is None:
+        return f"| **`{parameter.name}`** | {takes} |  |"
+    default = write(parameter.default).removesuffix("...\n").strip()
+    return f"| `{parameter.name}` | {takes} | `{default}` |"
 
 
 # The rest ------------------------------------------------------------------------------------------------------------
@@ -250,7 +236,7 @@ def _initializers() -> str:
         return ", ".join(f"`{n}`" if f.required else f"`{n}: {show(f.default)}`" for n, f in fields)
 
     rows = ((f"`{name}`", arguments(cls), _docstring(cls)[0]) for name, cls in INITIALIZERS.items())
-    return _table("Initializers", introduction, ("name", "arguments", "fills with"), rows)
+    return _table("Initializers", introduction, ("name", "arguments", "about"), rows)
 
 
 def _expressions() -> str:

@@ -9,11 +9,11 @@ from collections.abc import Container
 from functools import cache
 from typing import NamedTuple
 
-from netspec.diagnostics import Problem, listing
+from netspec.diagnostics import Problem, Span, listing
 from netspec.fields import unknown_argument, usage
 from netspec.ops import op_class
 from netspec.source import Mapping, Sequence, Source
-from netspec.spec import BlockSpec, NodeSpec
+from netspec.spec import NodeSpec, ParameterSpec
 
 
 class Signature(NamedTuple):
@@ -37,11 +37,10 @@ def op_signature(name: str) -> Signature:
     return Signature(name, tuple(fields), required, cls.variadic, cls.merges, True, (f"write `{usage(cls, name)}`",))
 
 
-def block_signature(block: BlockSpec) -> Signature:
-    """The signature of a block."""
-    required = tuple(name for name, parameter in block.parameters.items() if parameter.default is None)
-    help = (f"`{block.name}` is defined at {block.span}",)
-    return Signature(block.name, tuple(block.parameters), required, help=help)
+def block_signature(name: str, parameters: dict[str, ParameterSpec], span: Span) -> Signature:
+    """The signature of a block, which is defined at `span`."""
+    required = tuple(parameter.name for parameter in parameters.values() if parameter.default is None)
+    return Signature(name, tuple(parameters), required, help=(f"`{name}` is defined at {span}",))
 
 
 def bind(signature: Signature, spec: NodeSpec, known: Container[str] = ()) -> dict[str, Source]:

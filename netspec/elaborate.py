@@ -26,7 +26,8 @@ from netspec.source import Scalar, Sequence, Source, is_null
 from netspec.spec import KINDS, BlockSpec, BodySpec, NodeSpec, ParameterSpec, Spec
 from netspec.wiring import BodyBuilder
 
-MAX_NODES = 100_000  # instances in one graph
+MAX_NODES = 100_000  # of one graph, each copy counted
+MAX_STEPS = 500_000  # rows, copies and instances that are looked at on the way
 MAX_LEVELS = 60  # of blocks inside blocks
 MAX_AXIS = 2**31 - 1  # length of an axis
 MAX_SHOWN = 12  # names of a path in a message
@@ -43,7 +44,7 @@ def elaborate(
     try:
         return Elaborator(reporter).network(spec, given, shapes)
     except TooLarge as error:
-        message = f"the network has more than {MAX_NODES:,} different nodes"
+        message = f"the network unrolls into more than {MAX_STEPS:,} steps"
         reporter.error("value-too-large", message, error.span)
         return None
 
@@ -93,6 +94,10 @@ class Elaborator:
         if instance is None:
             return None
         assert isinstance(instance.target, Body)
+        if instance.target.size > MAX_NODES:
+            message = f"the network unrolls into {instance.target.size:,} nodes, more than {MAX_NODES:,}"
+            self.reporter.error("value-too-large", message, block.body.span)
+            return None
         return instance.target, scope
 
     # Blocks and bodies -----------------------------------------------------------------------------------------------
@@ -183,9 +188,7 @@ class Elaborator:
         key = (id(spec), id(context.namespace), inputs, captured)
         if key in self.instances:
             return self.instances[key]
-        self.count += 1
-        if self.count > MAX_NODES:
-            raise TooLarge(spec.span)
+        self.admit(spec.span)
         instance: Instance | None = None
         try:
             instance = self._instance(spec, context, inputs)
@@ -232,7 +235,7 @@ class Elaborator:
             help = ("list them in `from`",)
             message = f"`{block.name}` takes {count_of(expected, 'input')}, got {len(inputs)}"
             raise Problem("wrong-inputs", message, help=help)
-        given = bind(block_signature(block), spec)
+        given = bind(block_signature(block.name, block.parameters, block.span), spec)
         scope = self.parameters(block, given, context)
         if scope is None:
             return None
@@ -337,7 +340,13 @@ class Elaborator:
             raise Problem("wrong-type", f"`{word}` must be true or false, got a value of shape {value}")
         return bool(value)
 
-    # Places ----------------------------------------------------------------------------------------------------------
+    # Limits and places ------------------------------------------------------------------------------------------------
+
+    def admit(self, span: Span) -> None:
+        """Count a step of the elaboration. Raises `TooLarge` when a spec asks for too many."""
+        self.count += 1
+        if self.count > MAX_STEPS:
+            raise TooLarge(span)
 
     @property
     def at(self) -> str:

@@ -103,6 +103,11 @@ class Body:
         return {node.name: node for node in self.nodes}
 
     @cached_property
+    def size(self) -> int:
+        """Number of nodes in this body and all below it, each copy counted."""
+        return sum(1 + (node.target.size if isinstance(node.target, Body) else 0) for node in self.nodes)
+
+    @cached_property
     def parameters(self) -> int:
         """Number of trained numbers; a module called twice counts once."""
         return sum(node_parameters(node) for node in self.nodes)

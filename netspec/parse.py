@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from netspec.arguments import bind, block_signature, op_signature
+from netspec.arguments import Signature, bind, block_signature, op_signature
 from netspec.catalog import Origin, library_blocks, library_source
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
 from netspec.expressions import loop_targets
@@ -74,12 +74,28 @@ class Namespace:
     own: dict[str, tuple[Scalar, Source]] = field(default_factory=dict)
     imported: dict[str, BlockSpec | None] = field(default_factory=dict)
     parsed: dict[str, BlockSpec | None] = field(default_factory=dict)
+    declared: dict[str, dict[str, ParameterSpec]] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
         return name in self.own or name in self.imported or name in library_blocks()
 
     def names(self) -> set[str]:
         return {*self.own, *self.imported, *library_blocks()}
+
+    def signature(self, name: str) -> Signature | None:
+        """What the block called `name` takes; None when there is none or it is broken. Its body is left alone."""
+        if name in self.own and name not in self.imported:
+            return block_signature(name, self.parameters(name), self.own[name][0].span)
+        block = self.block(name)
+        return None if block is None else block_signature(name, block.parameters, block.span)
+
+    def parameters(self, name: str) -> dict[str, ParameterSpec]:
+        """The parameters of one of the document's own blocks."""
+        if name not in self.declared:
+            source = self.own[name][1]
+            params = source.get("params") if isinstance(source, Mapping) else None
+            self.declared[name] = _Parser(self, self.documents.reporter).parameters(params)
+        return self.declared[name]
 
     def block(self, name: str) -> BlockSpec | None:
         """The block called `name`, parsed on first use; None when there is none or it is broken."""
@@ -90,7 +106,8 @@ class Namespace:
         if name not in self.parsed:
             key, source = self.own[name]
             self.parsed[name] = None
-            self.parsed[name] = _Parser(self, self.documents.reporter).block(name, key.span, source)
+            parser = _Parser(self, self.documents.reporter)
+            self.parsed[name] = parser.block(name, key.span, source, self.parameters(name))
         return self.parsed[name]
 
 
@@ -182,7 +199,7 @@ class _Parser:
     def document(self, name: str, mapping: Mapping, inputs: tuple[Scalar, ...]) -> BlockSpec:
         """The block that a whole document describes."""
         self.check_keys(mapping, _DOCUMENT_KEYS, "a spec")
-        return self.block_body(name, mapping.span, mapping, inputs)
+        return self.block_body(name, mapping.span, mapping, inputs, self.parameters(mapping.get("params")))
 
     def version(self, mapping: Mapping) -> None:
         version = mapping.get("netspec")
@@ -228,17 +245,23 @@ class _Parser:
             help = ("write the axes behind the batch, such as `[3, 224, 224]`",)
             self.reporter.error("wrong-type", "the shape of an input is a list of integers", source.span, help=help)
 
-    def block(self, name: str, span: Span, source: Source) -> BlockSpec | None:
+    def block(self, name: str, span: Span, source: Source, parameters: dict[str, ParameterSpec]) -> BlockSpec | None:
         if not isinstance(source, Mapping):
             help = ("write `params:` and `graph:` below its name",)
             self.reporter.error("wrong-type", "a block is a mapping", source.span, help=help)
             return None
         self.check_keys(source, _BLOCK_KEYS, "a block")
         inputs = self.names_list(source.get("inputs"), "inputs") or (Scalar("x", span),)
-        return self.block_body(name, span, source, inputs)
+        return self.block_body(name, span, source, inputs, parameters)
 
-    def block_body(self, name: str, span: Span, source: Mapping, inputs: tuple[Scalar, ...]) -> BlockSpec:
-        parameters = self.parameters(source.get("params"))
+    def block_body(
+        self,
+        name: str,
+        span: Span,
+        source: Mapping,
+        inputs: tuple[Scalar, ...],
+        parameters: dict[str, ParameterSpec],
+    ) -> BlockSpec:
         holders = frozenset(p.name for p in parameters.values() if p.kind in ("name", "node"))
         parser = _Parser(self.namespace, self.reporter, holders)
         body = parser.body(source, inputs) or BodySpec("chain", (), span, inputs=inputs)
@@ -458,8 +481,8 @@ class _Parser:
         try:
             if name in OP_NAMES:
                 bind(op_signature(name), spec, {*OP_NAMES, *self.namespace.names()})
-            elif (block := self.namespace.block(name)) is not None:
-                bind(block_signature(block), spec, {*OP_NAMES, *self.namespace.names()})
+            elif (signature := self.namespace.signature(name)) is not None:
+                bind(signature, spec, {*OP_NAMES, *self.namespace.names()})
         except Problem as problem:
             self.reporter.report(problem.at(spec.span))
             return NodeSpec(spec.source)

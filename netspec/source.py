@@ -73,12 +73,9 @@ def read(path: Path, name: str | None = None) -> Source:
     shown = name or str(path)
     reporter = Reporter()
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            message = f"`{shown}` has {size:,} bytes, more than the {MAX_BYTES:,} a spec may have"
-            reporter.error("file-too-large", message, None)
-        else:
+        if path.stat().st_size <= MAX_BYTES:
             return read_text(path.read_bytes().decode("utf-8-sig"), shown)
+        _report_size(reporter, shown, path.stat().st_size)
     except UnicodeDecodeError as error:
         reporter.error("not-utf8", f"`{shown}` is not UTF-8 text: invalid byte at offset {error.start}", None)
     except OSError as error:
@@ -89,7 +86,16 @@ def read(path: Path, name: str | None = None) -> Source:
 
 def read_text(text: str, name: str = "<text>") -> Source:
     """Parse YAML text into a tree whose every node knows its place. Raises `SpecError`."""
+    if len(text) > MAX_BYTES:
+        reporter = Reporter()
+        _report_size(reporter, name, len(text))
+        raise SpecError(reporter.diagnostics)
     return _Reader(SourceFile(name, text)).read()
+
+
+def _report_size(reporter: Reporter, name: str, size: int) -> None:
+    message = f"`{name}` has {size:,} bytes, more than the {MAX_BYTES:,} a spec may have"
+    reporter.error("file-too-large", message, None)
 
 
 def write(source: Source) -> str:

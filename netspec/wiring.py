@@ -145,6 +145,7 @@ class BodyBuilder:
             yield context.extended(variables)
 
     def add(self, entry: Entry, context: Context, span: Span) -> None:
+        self.elaborator.admit(span)
         if entry.name is None:
             name = str(len(self.items))
         else:
@@ -506,6 +507,7 @@ class BodyBuilder:
         for position in range(count):
             implicit = {"i": position, "first": position == 0, "last": position == count - 1}
             variables = {name: value for name, value in implicit.items() if name not in own}
+            self.elaborator.admit(spec.span)
             inner = context.extended({**variables, "input": current.type})
             name = str(position)
             if spec.copy_name is not None:

@@ -130,7 +130,11 @@ class Arguments:
         names = self.varying(kind)
         values = {name: [body.arguments[name] for body in bodies if name in body.arguments] for name in names}
         axes = bodies[0].inputs[0].type.rank - 1 if bodies[0].inputs else 0
-        known = {name: _known(name, values[name][0], axes) for name in _KNOWN if len(set(values.get(name, ()))) == 1}
+        known = {
+            name: _known(name, values[name][0], axes)
+            for name in _KNOWN
+            if len(set(map(repr, values.get(name, ())))) == 1
+        }
         others = self._others(names)
         named = len(others) < _POSITIONAL_FROM
         parts = [f"{name} {_range(values[name])}" if named else _range(values[name]) for name in others]

@@ -159,8 +159,9 @@ def _escaped(text: str, end: str = "") -> str:
     """A label that means its text, each line closed by `end` (`\\l` aligns left)."""
     from graphviz import nohtml
 
-    lines = text.replace("\\", "\\\\").split("\n")
-    return str(nohtml("".join(line + end for line in lines) if end else "\\n".join(lines))) if text else ""
+    lines = text.replace("\\", "\\\\").replace("&", "&amp;").split("\n")
+    label: str = nohtml("".join(line + end for line in lines) if end else "\\n".join(lines))
+    return label if text else ""
 
 
 def _room(item: Box | Cluster) -> float:

@@ -1,0 +1,229 @@
+"""What the documentation shows is true: specs compile, wrong ones fail as written, Python runs, links lead somewhere.
+
+The info string of a code block says what to do with it.
+
+- `yaml`: a complete spec, which must compile
+- `yaml graph`, `yaml node`: the value of `graph:`, or one node, in a network with `input: [3, 32, 32]`
+- `yaml spec`: the keys of a spec, without `netspec: 1`, and with that input unless it has its own
+- `yaml file=NAME`: a file beside all other examples of the page, compiled where it has an input
+- `yaml wrong=CODE`: must fail with this code alone, and the `text` block behind it is the message, word for word
+- `python`: one program with all other Python of the page; `python torch` needs PyTorch
+- `text output`: what the Python block before it prints
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+import netspec
+from netspec.cli import make_parser
+from netspec.parse import _BLOCK_KEYS, _DOCUMENT_KEYS
+from netspec.source import Mapping, read_text
+from netspec.spec import KINDS, NODE_WORDS
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [path for path in (*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))) if path.stat().st_size]
+INPUT = "input: [3, 32, 32]\n"
+
+
+class Block(NamedTuple):
+    """A fenced code block: where it starts, the words of its info string, and its text."""
+
+    page: Path
+    line: int
+    language: str
+    options: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.stem}:{self.line}"
+
+    def option(self, name: str) -> str:
+        """The value of `name=value` in the info string."""
+        return next((word.partition("=")[2] for word in self.options if word.startswith(f"{name}=")), "")
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    fence, start, info, lines = "", 0, "", list[str]()
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        opening = re.match(r"\s*(`{3,})(.*)$", line)
+        if not fence and opening:
+            fence, info, start, lines = opening[1], opening[2], number, []
+        elif fence and line.strip() == fence:
+            language, *options = info.split() or [""]
+            yield Block(page, start, language, tuple(options), "".join(f"{text}\n" for text in lines))
+            fence = ""
+        elif fence:
+            lines.append(line)
+    assert not fence, f"{page.name}:{start}: a code block that does not end"
+
+
+BLOCKS = {page: tuple(blocks(page)) for page in PAGES}
+ALL = [block for page in PAGES for block in BLOCKS[page]]
+YAML = [block for block in ALL if block.language == "yaml"]
+RIGHT = [block for block in YAML if not block.option("wrong")]
+WRONG = [block for block in YAML if block.option("wrong")]
+PROGRAMS = [page for page in PAGES if any(block.language == "python" for block in BLOCKS[page])]
+
+
+def following(block: Block) -> Block | None:
+    found = BLOCKS[block.page]
+    position = found.index(block) + 1
+    return found[position] if position < len(found) else None
+
+
+def complete(block: Block) -> str:
+    """The spec that an example stands for."""
+    form = next((word for word in block.options if "=" not in word), "")
+    indented = "".join(f"  {line}\n" for line in block.text.splitlines())
+    if form == "graph":
+        return f"netspec: 1\n{INPUT}graph:\n{indented}"
+    if form == "node":
+        return f"netspec: 1\n{INPUT}graph:\n  node:\n" + indented.replace("  ", "    ", 1).replace("\n  ", "\n    ")
+    if form == "spec":
+        own = re.search(r"^inputs?:", block.text, re.MULTILINE)
+        return f"netspec: 1\n{'' if own else INPUT}{block.text}"
+    assert not form, f"{block}: unknown word `{form}` in the info string"
+    return block.text
+
+
+def write_files(page: Path, folder: Path) -> None:
+    for block in BLOCKS[page]:
+        if name := block.option("file"):
+            (folder / name).write_text(block.text, encoding="utf-8")
+
+
+# Specs ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", RIGHT, ids=str)
+def test_a_documented_spec_compiles(block: Block, tmp_path: Path) -> None:
+    write_files(block.page, tmp_path)
+    text = complete(block)
+    source = read_text(text, str(block))
+    assert isinstance(source, Mapping)
+    assert source.get("netspec") is not None, "mark a fragment as `yaml graph`, `yaml node` or `yaml spec`"
+    importable = block.option("file") and not any(source.get(key) for key in ("input", "inputs", "extends"))
+    if not importable:
+        netspec.loads(text, name=str(block), folder=tmp_path)
+
+
+@pytest.mark.parametrize("block", WRONG, ids=str)
+def test_a_documented_mistake_gets_the_documented_message(block: Block, tmp_path: Path) -> None:
+    write_files(block.page, tmp_path)
+    with pytest.raises(netspec.SpecError) as caught:
+        netspec.loads(block.text, name=block.option("file") or "net.yaml", folder=tmp_path)
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [block.option("wrong")]
+    message = following(block)
+    assert message is not None
+    assert message.language == "text", "a `text` block with the message belongs behind a wrong spec"
+    assert message.text == f"{caught.value}\n"
+
+
+# Python --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PROGRAMS, ids=lambda page: page.stem)
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(page, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    program = ModuleType(f"documented_{page.stem.replace('-', '_')}")
+    monkeypatch.setitem(sys.modules, program.__name__, program)
+    for block in BLOCKS[page]:
+        if block.language != "python":
+            continue
+        if "torch" in block.options:
+            pytest.importorskip("torch")
+        printed = io.StringIO()
+        code = compile("\n" * block.line + block.text, str(page), "exec")
+        with contextlib.redirect_stdout(printed):
+            exec(code, program.__dict__)  # noqa: S102 - from this repository
+        expected = following(block)
+        if expected is not None and expected.options == ("output",):
+            assert printed.getvalue() == expected.text, str(expected)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_documented_commands_exist(page: Path) -> None:
+    for block in BLOCKS[page]:
+        if block.language not in ("console", "sh", "bash", "shell"):
+            continue
+        for line in block.text.splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True) if "netspec " in line else []
+            if words[:1] == ["netspec"] and words[1:2] != ["--version"]:
+                stop = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
+                make_parser().parse_args(words[1:stop])
+
+
+# Links ---------------------------------------------------------------------------------------------------------------
+
+
+def prose(page: Path) -> str:
+    """The page without code."""
+    text = re.sub(r"^\s*(`{3,}).*?^\s*\1\s*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(`+)[^`].*?\1", "", text, flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    found: set[str] = set()
+    text = re.sub(r"^\s*(`{3,}).*?^\s*\1\s*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for heading in re.findall(r"^#{1,6}\s+(.*?)\s*$", text, re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()).replace(" ", "-")
+        number, numbered = 0, slug
+        while numbered in found:
+            number += 1
+            numbered = f"{slug}-{number}"
+        found.add(numbered)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if anchor and linked.suffix == ".md":
+            assert anchor in anchors(linked), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_page_names_a_place_on_one_machine(page: Path) -> None:
+    assert not re.findall(r"/(?:work|tmp|home|Users)/\w+", page.read_text(encoding="utf-8"))
+
+
+# Completeness --------------------------------------------------------------------------------------------------------
+
+
+def test_the_reference_is_up_to_date() -> None:
+    command = [sys.executable, str(DOCS / "make_reference.py"), "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("word", sorted({*NODE_WORDS, *_DOCUMENT_KEYS, *_BLOCK_KEYS, *KINDS}))
+def test_the_guide_explains_every_word_of_the_language(word: str) -> None:
+    text = (DOCS / "guide.md").read_text(encoding="utf-8")
+    assert re.search(rf"`{word}`|`{word}:", text), f"the guide does not mention `{word}`"
+
+
+def test_the_documentation_has_examples_of_every_form() -> None:
+    forms = {word.partition("=")[0] for block in YAML for word in block.options}
+    assert forms >= {"file", "graph", "node", "spec", "wrong"}, "a form that nobody uses is a form that nobody tests"
+    assert len(RIGHT) >= 50, "blocks that are not found are not tested"

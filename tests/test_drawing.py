@@ -1,0 +1,432 @@
+"""The drawing shows every node once, folds what is equal, and reaches a file whole; nobody compares pixels."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+import netspec
+from netspec.backends import engines, picture
+from netspec.backends.captions import copies_name, op_text
+from netspec.backends.dot import to_dot
+from netspec.backends.drawing import LARGE, Box, Cluster, Drawing, Legend, to_drawing
+from netspec.backends.palette import LIGHT
+from netspec.backends.picture import draw
+from netspec.backends.svg import framed
+from netspec.graph import Graph
+from netspec.ops import OP_NAMES, op_class
+
+SPECS = sorted(path.stem for path in (Path(__file__).parent.parent / "specs").glob("*.yaml"))
+ENGINES = ["embedded", *(["native"] if shutil.which("dot") else [])]
+EVERYTHING = 99
+
+BRANCHED = """
+netspec: 1
+name: branched
+inputs: {image: [3, 16, 16], tokens: {shape: [6], dtype: int64}}
+graph:
+  a: {from: image, conv: [8, 3], padding: same}
+  b: [{conv: [8, 3], padding: same}, {max_pool: [3, 1, 1]}]
+  add: {add: [a, b]}
+  act: relu
+  twice: {add: [act, act]}
+  pool: global_avg_pool
+  embed: {from: tokens, embedding: [100, 8]}
+  rnn: {lstm: 8}
+  mean: {from: rnn.output, mean: 1}
+  cat: {concat: [pool, mean]}
+  out: {linear: 5}
+  aux: {from: pool, linear: 3, training_only: true}
+outputs: {main: out, helper: aux}
+"""
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def graph(request: pytest.FixtureRequest) -> Graph:
+    return netspec.load(request.param)
+
+
+def clusters(drawing: Drawing) -> dict[str, Cluster]:
+    return {item.id: item for item in drawing.walk() if isinstance(item, Cluster)}
+
+
+def boxes(drawing: Drawing) -> dict[str, Box]:
+    return {box.id: box for box in drawing.boxes()}
+
+
+def texts(svg: str) -> Counter[str]:
+    return Counter(unescape(text).strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg))
+
+
+def laid_out(drawing: Drawing, engine: str) -> str:
+    return framed(engines.to_svg(to_dot(drawing, LIGHT, title=False), engine), drawing, LIGHT)
+
+
+# What is drawn -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [None, 0, 1, 2, EVERYTHING])
+def test_every_node_is_in_exactly_one_box_or_cluster(graph: Graph, depth: int | None) -> None:
+    drawn = Counter(path for item in to_drawing(graph, depth).walk() for path in item.paths)
+    assert drawn == Counter(path for path, _ in graph.walk())
+
+
+@pytest.mark.parametrize("depth", [None, 0])
+def test_parameters_of_the_boxes_add_up_to_those_of_the_network(graph: Graph, depth: int | None) -> None:
+    drawing = to_drawing(graph, depth)
+    assert all(cluster.count == 1 for cluster in clusters(drawing).values())
+    assert sum(box.parameters for box in drawing.boxes()) == graph.parameters
+
+
+def test_every_edge_joins_two_boxes_and_carries_a_shape(graph: Graph) -> None:
+    drawing = to_drawing(graph, EVERYTHING)
+    known = set(boxes(drawing))
+    for edge in drawing.edges:
+        assert {edge.source, edge.target} <= known
+        assert re.fullmatch(r"(\d+ × )?\d+(×\d+)*( \w+)?", edge.label), edge
+
+
+def test_the_picture_of_every_spec_is_small_unless_more_depth_is_asked_for(graph: Graph) -> None:
+    assert len(boxes(to_drawing(graph))) <= LARGE
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [netspec.load("lenet5"), netspec.load("resnet18", layers=[1, 1, 1, 1]), netspec.loads(BRANCHED)],
+    ids=lambda graph: graph.name,
+)
+def test_open_to_the_bottom_the_edges_are_those_of_the_graph(graph: Graph) -> None:
+    drawing = to_drawing(graph, EVERYTHING)
+    owner = {path: box.id for box in drawing.boxes() for path in box.paths}
+    owner |= {name: f"input:{name}" for name in graph.inputs}
+    expected = {
+        (owner[source], owner[target], "×".join(map(str, shape)))
+        for source, target, shape in graph.to_networkx().edges(data="shape")
+        if owner[source] != owner[target]
+    }
+    inner = [edge for edge in drawing.edges if not edge.target.startswith("output:")]
+    assert {(edge.source, edge.target, edge.label.partition(" ")[0]) for edge in inner} == expected
+
+
+def test_depth_says_how_many_levels_are_open() -> None:
+    graph = netspec.load("resnet50")
+    assert not clusters(to_drawing(graph, 0))
+    assert list(clusters(to_drawing(graph, 1))) == ["layer1", "layer2", "layer3", "layer4"]
+    assert "layer1.0" in clusters(to_drawing(graph, 2))
+    assert "layer1.0.conv1" in boxes(to_drawing(graph, 2))
+    assert to_drawing(graph, 3) == to_drawing(graph, EVERYTHING)
+
+
+def test_without_a_depth_stages_are_open_and_blocks_are_closed() -> None:
+    for name, depth in (("resnet50", 1), ("googlenet", 0)):
+        graph = netspec.load(name)
+        assert to_drawing(graph) == to_drawing(graph, depth)
+
+
+def test_a_network_of_few_boxes_is_open_to_the_bottom() -> None:
+    graph = netspec.load("resnet18", layers=[1, 1])
+    assert to_drawing(graph) == to_drawing(graph, EVERYTHING)
+
+
+def test_many_boxes_make_the_default_close_the_deepest_groups() -> None:
+    text = """
+netspec: 1
+name: long
+input: [1, 8, 8]
+graph:
+  - for: i in range(40)
+    do: [[{conv: [1 + i, 1]}, {max_pool: [3, 1, 1]}]]
+"""
+    assert len(boxes(to_drawing(netspec.loads(text)))) == 42
+
+
+def test_the_title_says_what_the_network_is_and_costs() -> None:
+    drawing = to_drawing(netspec.load("resnet50"))
+    assert drawing.title == "resnet50"
+    assert drawing.subtitle == ("25.6 M parameters · 4.09 G MACs", "input 3×224×224 → output 1000")
+    assert to_drawing(netspec.loads(BRANCHED)).subtitle[1] == "inputs image 3×16×16, tokens 6 int64 → output 5"
+
+
+# Folds ---------------------------------------------------------------------------------------------------------------
+
+
+def test_equal_copies_are_drawn_once_behind_a_first_that_differs() -> None:
+    found = boxes(to_drawing(netspec.load("resnet50")))
+    assert [found[f"layer{i}.0"].count for i in range(1, 5)] == [1, 1, 1, 1]
+    assert [found[f"layer{i}.1"].count for i in range(1, 5)] == [2, 3, 5, 2]
+    assert found["layer3.1"].title == "1–5 ×5 · bottleneck"
+    assert found["layer3.0"].lines == ("planes 256, /2",)
+    assert clusters(to_drawing(netspec.load("resnet50")))["layer3"].title == "layer3 ×6 · bottleneck"
+
+
+def test_open_copies_are_one_cluster_that_says_how_many() -> None:
+    cluster = clusters(to_drawing(netspec.load("resnet50"), 2))["layer3.1"]
+    assert cluster.count == 5
+    assert {"layer3.1", "layer3.2", "layer3.5.conv3"} <= set(cluster.paths)
+
+
+def test_a_repeat_of_equal_copies_needs_no_frame() -> None:
+    box = boxes(to_drawing(netspec.load("resnet18")))["layer1"]
+    assert (box.title, box.count) == ("layer1 ×2 · basic_block", 2)
+
+
+def test_copies_in_a_plain_chain_are_folded() -> None:
+    found = boxes(to_drawing(netspec.load("vgg16")))
+    assert found["features.24"].title == "24–28 ×3 · conv 3×3, 512"
+    assert found["features.24"].lines == ("relu",)
+
+
+def test_copies_may_differ_in_their_dropout_alone() -> None:
+    box = boxes(to_drawing(netspec.load("efficientnet_b0")))["features.6.1"]
+    assert box.count == 3
+    assert box.lines == ("5×5, 192, expand_ratio 6, drop 0.15–0.175",)
+
+
+def test_a_module_called_again_is_no_copy() -> None:
+    text = """
+netspec: 1
+name: shared
+input: [4, 8, 8]
+graph:
+  a: {conv: [4, 3], padding: same}
+  b: {call: a}
+  c: {conv: [4, 3], padding: same}
+"""
+    assert {"a", "b", "c"} <= set(boxes(to_drawing(netspec.loads(text))))
+
+
+def test_densely_connected_copies_are_one_box_and_one_concat() -> None:
+    drawing = to_drawing(netspec.load("densenet121"))
+    layers = boxes(drawing)["features.denseblock3.denselayer1"]
+    assert (layers.title, layers.count) == ("denselayer1–24 ×24 · dense_layer", 24)
+    assert layers.lines == ("256–992 channels in",)
+    into = [edge for edge in drawing.edges if edge.target == "features.denseblock3.concat24"]
+    assert [(edge.label, edge.kind) for edge in into] == [("256×14×14", "shortcut"), ("24 × 32×14×14", "main")]
+
+
+# Words and marks -----------------------------------------------------------------------------------------------------
+
+
+def test_convolution_normalization_and_activation_share_a_box() -> None:
+    box = boxes(to_drawing(netspec.load("resnet50")))["conv1"]
+    assert (box.title, box.lines, box.category) == ("conv1 · conv 7×7, 64, /2", ("batch_norm", "relu"), "convolution")
+    assert box.paths == ("conv1", "bn1", "relu")
+
+
+def test_an_activation_that_others_wait_for_has_its_own_box() -> None:
+    text = """
+netspec: 1
+name: fork
+input: [4, 8, 8]
+graph:
+  a: {conv: [4, 3], padding: same}
+  b: relu
+  c: {add: [a, b]}
+"""
+    assert {"a", "b", "c"} <= set(boxes(to_drawing(netspec.loads(text))))
+
+
+def test_a_block_that_is_one_convolution_reads_as_one() -> None:
+    box = boxes(to_drawing(netspec.load("googlenet"), 0))["conv3"]
+    assert (box.title, box.lines) == ("conv3 · conv 3×3, 192", ("batch_norm", "relu"))
+
+
+def test_parts_that_exist_in_training_alone_are_marked() -> None:
+    drawing = to_drawing(netspec.load("googlenet"))
+    marked = {box.id for box in drawing.boxes() if box.training_only}
+    assert marked == {"aux1", "aux2", "output:aux_logits1", "output:aux_logits2"}
+    assert all("training only" in boxes(drawing)[id].lines for id in marked)
+    assert {edge.target for edge in drawing.edges if edge.kind == "auxiliary"} == marked
+    opened = to_drawing(netspec.load("googlenet"), EVERYTHING)
+    assert "training only" in clusters(opened)["aux1"].lines
+    assert boxes(opened)["aux1.fc1"].training_only
+
+
+def test_an_edge_around_a_block_is_a_shortcut() -> None:
+    drawing = to_drawing(netspec.load("resnet50"), EVERYTHING)
+    shortcuts = {(edge.source, edge.target) for edge in drawing.edges if edge.kind == "shortcut"}
+    assert shortcuts == {(f"layer{i}.0.add", f"layer{i}.1.add") for i in range(1, 5)}
+
+
+def test_arguments_that_all_blocks_share_are_said_once() -> None:
+    notes = to_drawing(netspec.load("googlenet")).legend.notes
+    assert notes[:2] == ("inception (c1, c3_reduce, c3, c5_reduce, c5, pool)", "every inception: c5_kernel 3")
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        ("{conv: [8, 3]}", "conv 3×3, 8"),
+        ("{conv: [8, [1, 7], [1, 2]], bias: false}", "conv 1×7, 8, /1×2"),
+        ("{conv: [4, 3, 2], groups: 4}", "conv 3×3, 4, /2, depthwise"),
+        ("{conv: [4, 3], groups: 2, dilation: 2}", "conv 3×3, 4, groups 2, dilation 2"),
+        ("{conv_transpose: [4, 2, 2]}", "conv_transpose 2×2, 4, ×2"),
+        ("{max_pool: 2}", "max_pool 2×2, /2"),
+        ("{max_pool: [3, 1, 1]}", "max_pool 3×3"),
+        ("{adaptive_avg_pool: 1}", "adaptive_avg_pool 1×1"),
+        ("{dropout: 0.25}", "dropout 0.25"),
+        ("{group_norm: 2}", "group_norm 2"),
+        ("{permute: [0, 2, 3, 1]}", "permute 0×2×3×1"),
+        ("batch_norm", "batch_norm"),
+    ],
+)
+def test_an_op_is_said_in_a_few_characters(node: str, text: str) -> None:
+    graph = netspec.loads(f"netspec: 1\nname: one\ninput: [4, 16, 16]\ngraph:\n  - {node}\n")
+    assert op_text(graph.root.nodes[0]) == text
+
+
+def test_copies_are_named_by_the_first_and_the_last() -> None:
+    assert copies_name(("a",)) == "a"
+    assert copies_name(("1", "2", "3")) == "1–3"
+    assert copies_name(("layer9", "layer10")) == "layer9–10"
+    assert copies_name(("left", "right")) == "left–right"
+
+
+def test_every_category_has_a_colour_on_which_text_can_be_read() -> None:
+    def luminance(color: str) -> float:
+        channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    categories = {op_class(name).category for name in OP_NAMES}
+    assert categories | {"block", "terminal"} == set(LIGHT.categories)
+    for category in [*categories, "block"]:
+        for text in (LIGHT.text, LIGHT.muted):
+            contrast = (luminance(LIGHT.categories[category].fill) + 0.05) / (luminance(text) + 0.05)
+            assert contrast >= 4.5, category
+
+
+# Pictures ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("depth", [None, EVERYTHING])
+@pytest.mark.parametrize("name", ["densenet121", "googlenet"])
+def test_every_engine_shows_all_texts_of_the_drawing(name: str, depth: int | None, engine: str) -> None:
+    drawing = to_drawing(netspec.load(name), depth)
+    shown = texts(laid_out(drawing, engine))
+    expected = Counter(item.title for item in drawing.walk()) + Counter(edge.label for edge in drawing.edges)
+    assert expected <= shown
+    assert {drawing.title, *drawing.subtitle, *drawing.legend.categories} <= set(shown)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_text_means_itself_whatever_characters_it_has(engine: str) -> None:
+    titles = ("<b>bold</b>", 'a "quoted" word', "back\\lslash", "&amp;", "naïve · 3×3 → 日本", "\\N")
+    children = tuple(Box(f"box {i}", title, ("<i>",), "block", "") for i, title in enumerate(titles))
+    cluster = Cluster("cluster", "<b>&\\G</b>", (), children)
+    drawing = Drawing("<t>", ("1 & 2", "<s>"), "about", (cluster,), (), Legend(("block",), (), ("<note>",)))
+    shown = texts(laid_out(drawing, engine))
+    assert {*titles, "<i>", "<b>&\\G</b>", "<t>", "1 & 2", "<s>", "<note>"} <= set(shown)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "googlenet"])
+def test_the_picture_fits_one_page(name: str) -> None:
+    svg = laid_out(to_drawing(netspec.load(name)), "embedded")
+    width, height = (int(value) for value in re.findall(r'(?:width|height)="(\d+)"', svg)[:2])
+    assert width <= 1200
+    assert height <= 1600
+
+
+def test_an_svg_can_be_read_by_a_screen_reader_and_found_by_a_script(tmp_path: Path) -> None:
+    draw(netspec.load("lenet5"), tmp_path / "lenet5.svg", engine="embedded")
+    svg = (tmp_path / "lenet5.svg").read_text(encoding="utf-8")
+    assert 'role="img"' in svg
+    assert "<title>lenet5: 61.7 k parameters · 417 k MACs</title>" in svg
+    assert "<desc>" in svg
+    assert 'data-path="7"' in svg
+
+
+def test_every_format_is_written_whole(tmp_path: Path) -> None:
+    graph = netspec.load("lenet5")
+    for suffix in picture.FORMATS:
+        draw(graph, tmp_path / f"picture{suffix}", engine="embedded")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert (tmp_path / "picture.svg").read_text(encoding="utf-8").startswith("<svg")
+    dot = (tmp_path / "picture.dot").read_text(encoding="utf-8")
+    assert "lenet5" in dot
+    assert len(re.findall('class="node"', engines.to_svg(dot, "embedded"))) == len(boxes(to_drawing(graph)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture.dot", "picture.png", "picture.svg"]
+
+
+def test_a_failure_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "old.svg"
+    path.write_text("old", encoding="utf-8")
+
+    def fail(source: str, engine: str | None) -> str:
+        return engines.to_svg("digraph {", "embedded")
+
+    monkeypatch.setattr(picture, "to_svg", fail)
+    with pytest.raises(netspec.SpecError, match="the layout engine failed"):
+        draw(netspec.load("lenet5"), path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_layout_that_fails_says_so_and_prints_nothing(engine: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(netspec.SpecError) as caught:
+        engines.to_svg("digraph { a -> ", engine)
+    assert caught.value.diagnostics[0].code == "layout-failed"
+    assert capfd.readouterr() == ("", "")
+    assert "<svg" in engines.to_svg("digraph { a -> b }", engine)
+
+
+@pytest.mark.parametrize("name", ["picture.gif", "picture"])
+def test_an_unknown_format_names_those_there_are(name: str, tmp_path: Path) -> None:
+    with pytest.raises(netspec.SpecError) as caught:
+        draw(netspec.load("lenet5"), tmp_path / name)
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "unknown-format"
+    assert all(suffix in diagnostic.help[-1] for suffix in picture.FORMATS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_engine_names_those_there_are() -> None:
+    with pytest.raises(netspec.SpecError, match="did you mean `native`"):
+        engines.to_svg("digraph {}", "nativ")
+
+
+@pytest.mark.parametrize(("package", "suffix"), [("graphviz", ".dot"), ("wasmtime", ".svg"), ("resvg_py", ".png")])
+def test_a_missing_package_is_asked_for(
+    package: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(netspec.SpecError) as caught:
+        draw(netspec.load("lenet5"), tmp_path / f"picture{suffix}", engine="embedded")
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "missing-extra"
+    assert diagnostic.help == ("pip install 'netspec[draw]'",)
+
+
+def test_a_png_without_any_font_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture, "_paints", lambda family, files: False)
+    picture._font.cache_clear()
+    with pytest.raises(netspec.SpecError, match="missing-font"):
+        picture.to_png("<svg/>")
+
+
+def test_drawing_imports_no_heavy_package(tmp_path: Path) -> None:
+    code = """
+import sys
+import netspec
+from netspec.backends.drawing import to_drawing
+to_drawing(netspec.load("resnet50"))
+print([name for name in ("torch", "graphviz", "networkx", "wasmtime", "resvg_py", "xml") if name in sys.modules])
+netspec.load("lenet5").draw(sys.argv[1])
+print([name for name in ("torch", "networkx") if name in sys.modules])
+"""
+    arguments = [sys.executable, "-c", code, str(tmp_path / "lenet5.dot")]
+    printed = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    assert printed.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_a_drawing_of_one_graph_is_always_the_same(graph: Graph) -> None:
+    assert to_drawing(graph) == to_drawing(graph)
