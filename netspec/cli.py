@@ -110,9 +110,9 @@ def _positive(text: str) -> int:
     return number
 
 
-def _depth(text: str) -> int | None:
+def _depth(text: str) -> int:
     if text == "all":
-        return None
+        return sys.maxsize
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("must be at least 0, or `all`")

@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 from typing import NamedTuple
 
@@ -87,11 +88,9 @@ def following(block: Block) -> Block | None:
 def complete(block: Block) -> str:
     """The spec that an example stands for."""
     form = next((word for word in block.options if "=" not in word), "")
-    indented = "".join(f"  {line}\n" for line in block.text.splitlines())
-    if form == "graph":
-        return f"netspec: 1\n{INPUT}graph:\n{indented}"
-    if form == "node":
-        return f"netspec: 1\n{INPUT}graph:\n  node:\n" + indented.replace("  ", "    ", 1).replace("\n  ", "\n    ")
+    if form in ("graph", "node"):
+        name = "" if form == "graph" else "  node:\n"
+        return f"netspec: 1\n{INPUT}graph:\n{name}{indent(block.text, '  ' if form == 'graph' else '    ')}"
     if form == "spec":
         own = re.search(r"^inputs?:", block.text, re.MULTILINE)
         return f"netspec: 1\n{'' if own else INPUT}{block.text}"
@@ -153,7 +152,7 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
             exec(code, program.__dict__)  # noqa: S102 - from this repository
         expected = following(block)
         if expected is not None and expected.options == ("output",):
-            assert printed.getvalue() == expected.text, str(expected)
+            assert printed.getvalue().rstrip() == expected.text.rstrip(), str(expected)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
