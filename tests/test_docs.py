@@ -3,7 +3,7 @@
 The info string of a code block says what to do with it.
 
 - `yaml`: a complete spec, which must compile
-- `yaml graph`, `yaml node`: the value of `graph:`, or one node, in a network with `input: [3, 32, 32]`
+- `yaml graph`: the value of `graph:` in a network with `input: [3, 32, 32]`
 - `yaml spec`: the keys of a spec, without `netspec: 1`, and with that input unless it has its own
 - `yaml file=NAME`: a file beside all other examples of the page, compiled where it has an input
 - `yaml wrong=CODE`: must fail with this code alone, and the `text` block behind it is the message, word for word
@@ -88,9 +88,8 @@ def following(block: Block) -> Block | None:
 def complete(block: Block) -> str:
     """The spec that an example stands for."""
     form = next((word for word in block.options if "=" not in word), "")
-    if form in ("graph", "node"):
-        name = "" if form == "graph" else "  node:\n"
-        return f"netspec: 1\n{INPUT}graph:\n{name}{indent(block.text, '  ' if form == 'graph' else '    ')}"
+    if form == "graph":
+        return f"netspec: 1\n{INPUT}graph:\n{indent(block.text, '  ')}"
     if form == "spec":
         own = re.search(r"^inputs?:", block.text, re.MULTILINE)
         return f"netspec: 1\n{'' if own else INPUT}{block.text}"
@@ -113,7 +112,7 @@ def test_a_documented_spec_compiles(block: Block, tmp_path: Path) -> None:
     text = complete(block)
     source = read_text(text, str(block))
     assert isinstance(source, Mapping)
-    assert source.get("netspec") is not None, "mark a fragment as `yaml graph`, `yaml node` or `yaml spec`"
+    assert source.get("netspec") is not None, "mark a fragment as `yaml graph` or `yaml spec`"
     importable = block.option("file") and not any(source.get(key) for key in ("input", "inputs", "extends"))
     if not importable:
         netspec.loads(text, name=str(block), folder=tmp_path)
@@ -224,5 +223,5 @@ def test_the_guide_explains_every_word_of_the_language(word: str) -> None:
 
 def test_the_documentation_has_examples_of_every_form() -> None:
     forms = {word.partition("=")[0] for block in YAML for word in block.options}
-    assert forms >= {"file", "graph", "node", "spec", "wrong"}, "a form that nobody uses is a form that nobody tests"
+    assert forms >= {"file", "graph", "spec", "wrong"}, "a form that nobody uses is a form that nobody tests"
     assert len(RIGHT) >= 50, "blocks that are not found are not tested"
