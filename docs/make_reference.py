@@ -5,6 +5,7 @@ Run `python docs/make_reference.py`; with `--check` nothing is written, and the 
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -25,6 +26,7 @@ from netspec.source import read_text, write
 from netspec.spec import KINDS, BlockSpec, ParameterSpec
 
 PAGE = Path(__file__).with_name("reference.md")
+PACKAGE = PAGE.parent.parent / "netspec"
 
 INTRODUCTION = """\
 # Reference
@@ -93,7 +95,8 @@ _LIMITS = {
     "expressions.MAX_ITEMS": "items of a list in an expression",
     "wiring.MAX_COPIES": "copies of one `repeat`, and rows of one `for`",
     "elaborate.MAX_LEVELS": "levels of blocks inside blocks",
-    "elaborate.MAX_NODES": "different nodes of a network",
+    "elaborate.MAX_NODES": "nodes of a network, each copy counted",
+    "elaborate.MAX_STEPS": "rows, copies and nodes that are looked at on the way",
     "elaborate.MAX_AXIS": "length of an axis",
 }
 
@@ -261,6 +264,14 @@ def _expressions() -> str:
 
 
 def _limits() -> str:
+    set_somewhere = {
+        f"{path.stem}.{name}"
+        for path in PACKAGE.glob("*.py")
+        for name in re.findall(r"^(MAX_\w+) = ", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    missing = set_somewhere - {"elaborate.MAX_SHOWN"} ^ set(_LIMITS)
+    assert not missing, f"describe {sorted(missing)} in _LIMITS, or take it out"
+
     def row(place: str) -> tuple[str, ...]:
         module, _, name = place.partition(".")
         value = getattr(import_module(f"netspec.{module}"), name)

@@ -11,6 +11,7 @@ import ast
 import math
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -102,7 +103,9 @@ def compile_expression(text: str) -> Expression:
         message = f"an expression of {len(text):,} characters, more than the {MAX_LENGTH} allowed"
         raise Problem("invalid-expression", message)
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", SyntaxWarning)  # such as `1if x else 2`
+            tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         offset = (getattr(error, "offset", None) or 1) - 1
         reason = getattr(error, "msg", None) or str(error) or "too complex"

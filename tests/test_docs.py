@@ -157,13 +157,12 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_documented_commands_exist(page: Path) -> None:
     for block in BLOCKS[page]:
-        if block.language not in ("console", "sh", "bash", "shell"):
-            continue
         for line in block.text.splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True) if "netspec " in line else []
-            if words[:1] == ["netspec"] and words[1:2] != ["--version"]:
-                stop = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", ";")), len(words))
-                make_parser().parse_args(words[1:stop])
+            if block.language in ("console", "sh", "bash") or line.startswith("$ "):
+                for command in re.split(r"&&|[|;>]", line.removeprefix("$ ")):
+                    words = shlex.split(command, comments=True) if "netspec " in command else []
+                    if words[:1] == ["netspec"] and words[1:] != ["--version"]:
+                        make_parser().parse_args(words[1:])
 
 
 # Links ---------------------------------------------------------------------------------------------------------------

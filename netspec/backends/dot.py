@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from graphviz import Digraph, nohtml
 
 from netspec.backends.drawing import Box, Cluster, Drawing
 from netspec.backends.palette import Palette
-from netspec.files import extra
 from netspec.quantities import short
-
-if TYPE_CHECKING:
-    from graphviz import Digraph
 
 FONT_SIZE = 12
 EDGE_FONT_SIZE = 10
@@ -29,10 +27,10 @@ _LINE_LENGTH = 46  # characters; what is joined in one line stays below
 
 
 def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
-    """DOT source of a drawing. `title` puts the drawing's title on it. Raises `SpecError` without `graphviz`."""
+    """DOT source of a drawing. `title` puts the drawing's title on it."""
     width = min(_WIDEST, max(map(_room, drawing.walk())))
     heading = "\n".join((drawing.title, *drawing.subtitle)) if title else ""
-    graph = extra("graphviz", "draw", "drawing").Digraph(
+    graph = Digraph(
         graph_attr={
             "rankdir": "TB",
             "bgcolor": "transparent",
@@ -157,8 +155,6 @@ def _add(
 
 def _escaped(text: str, end: str = "") -> str:
     """A label that means its text, each line closed by `end` (`\\l` aligns left)."""
-    from graphviz import nohtml
-
     lines = text.replace("\\", "\\\\").replace("&", "&amp;").split("\n")
     label: str = nohtml("".join(line + end for line in lines) if end else "\\n".join(lines))
     return label if text else ""
