@@ -394,7 +394,7 @@ def test_an_unknown_engine_names_those_there_are() -> None:
         engines.to_svg("digraph {}", "nativ")
 
 
-@pytest.mark.parametrize(("package", "suffix"), [("graphviz", ".dot"), ("wasmtime", ".svg"), ("resvg_py", ".png")])
+@pytest.mark.parametrize(("package", "suffix"), [("wasmtime", ".svg"), ("resvg_py", ".png")])
 def test_a_missing_package_is_asked_for(
     package: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

