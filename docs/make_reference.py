@@ -71,6 +71,7 @@ _FUNCTION_USES = {
     "floor": ("`floor(n)`", "the next integer that is not larger", "floor(2.9)"),
     "int": ("`int(n)`", "`n` without what is behind its decimal point", "int(64 / 2)"),
     "len": ("`len(list)`", "number of items", "len([3, 4, 6, 3])"),
+    "log": ("`log(n)`", "natural logarithm", "round(log(1000))"),
     "log2": ("`log2(n)`", "logarithm to base 2", "log2(64)"),
     "max": ("`max(a, b)`", "the largest of its arguments, or of one list", "max(16, 40 // 4)"),
     "min": ("`min(a, b)`", "the smallest of its arguments, or of one list", "min([3, 1, 2])"),

@@ -53,7 +53,7 @@ def compile_source(
     parameters: Mapping[str, Any] | None = None,
     input: InputShapes | None = None,
 ) -> Graph:
-    """The recipe behind `load`: parse the source tree, elaborate it, resolve initialisers, verify."""
+    """The recipe behind `load`: parse the source tree, elaborate it, resolve initializers, verify."""
     reporter = Reporter()
     spec = parse(source, origin, name, reporter)
     graph = None
@@ -61,7 +61,7 @@ def compile_source(
         shapes = input if isinstance(input, Mapping) else {spec.inputs[0].name: input} if input and spec.inputs else {}
         root = elaborate(spec, reporter, parameters or {}, shapes)
         if root is not None and not reporter.failed:
-            graph = initialize(spec, *root, reporter)
+            graph = initialize(spec, root, reporter)
     reporter.raise_if_failed()
     assert graph is not None, "a compilation without errors gives a graph"
     return verify(graph)

@@ -35,8 +35,8 @@ MAX_SHOWN = 12  # names of a path in a message
 
 def elaborate(
     spec: Spec, reporter: Reporter, given: Mapping[str, Source | Any], shapes: Mapping[str, Any]
-) -> tuple[Body, Scope] | None:
-    """The root body of `spec` and the scope of its parameters.
+) -> Body | None:
+    """The root body of `spec`.
 
     `given` overrides parameters and `shapes` overrides input shapes, by name; each value is plain data or a source
     tree. Returns None when a mistake leaves no body to go on with; mistakes are in `reporter`.
@@ -65,9 +65,7 @@ class Elaborator:
 
     # The network -----------------------------------------------------------------------------------------------------
 
-    def network(
-        self, spec: Spec, given: Mapping[str, Source | Any], shapes: Mapping[str, Any]
-    ) -> tuple[Body, Scope] | None:
+    def network(self, spec: Spec, given: Mapping[str, Source | Any], shapes: Mapping[str, Any]) -> Body | None:
         block = spec.network
         for name in given:
             if name not in block.parameters:
@@ -98,7 +96,7 @@ class Elaborator:
             message = f"the network unrolls into {instance.target.size:,} nodes, more than {MAX_NODES:,}"
             self.reporter.error("value-too-large", message, block.body.span)
             return None
-        return instance.target, scope
+        return instance.target
 
     # Blocks and bodies -----------------------------------------------------------------------------------------------
 
@@ -168,7 +166,7 @@ class Elaborator:
         instance = self.body(block.body, context, inputs, block.name, root)
         if instance is not None and isinstance(instance.target, Body):
             instance.target.arguments = {name: _plain(value) for name, value in arguments.items()}
-            instance.target.init = (block.init, scope) if block.init and not root else None
+            instance.target.init = (block.init, scope) if block.init else None
         return instance
 
     def body(
@@ -335,9 +333,10 @@ class Elaborator:
             return word == "if"
         value = self.value(source, context)
         if isinstance(value, Word):
-            raise unknown_name(value, context.scope)
+            raise unknown_name(value, context.scope).place(source.inner)
         if isinstance(value, TensorType):
-            raise Problem("wrong-type", f"`{word}` must be true or false, got a value of shape {value}")
+            message = f"`{word}` must be true or false, got a value of shape {value}"
+            raise Problem("wrong-type", message).place(source.inner)
         return bool(value)
 
     # Limits and places ------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "floor": math.floor,
     "int": int,
     "len": len,
+    "log": math.log,
     "log2": math.log2,
     "max": max,
     "min": min,
@@ -88,7 +89,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 CONSTANTS: dict[str, Value] = {"true": True, "false": False, "none": None, "null": None, "pi": math.pi}
 
-_TYPING_TRAPS = {"yes": "true", "no": "false", "on": "true", "off": "false", "True": "true", "False": "false"}
+TYPING_TRAPS = {"yes": "true", "no": "false", "on": "true", "off": "false", "True": "true", "False": "false"}
 
 
 @lru_cache(maxsize=8192)
@@ -108,10 +109,19 @@ def compile_expression(text: str) -> Expression:
             tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         offset = (getattr(error, "offset", None) or 1) - 1
-        reason = getattr(error, "msg", None) or str(error) or "too complex"
-        message = f"invalid expression `{_shorten(text)}`: {reason.split(';')[0].split('(')[0].strip().lower()}"
-        raise Problem("invalid-expression", message, extent=(offset, offset + 1)) from None
+        reason, help = _syntax(str(getattr(error, "msg", None) or error))
+        message = f"invalid expression `{_shorten(text)}`: {reason}"
+        raise Problem("invalid-expression", message, extent=(offset, offset + 1), help=help) from None
     return Expression(text, _compile(tree.body, 0))
+
+
+def _syntax(message: str) -> tuple[str, tuple[str, ...]]:
+    """What Python says of a text that it cannot parse, and what to do about it."""
+    if "was never closed" in message:
+        return "a bracket is not closed", ("between brackets or braces, quote an expression that has a comma",)
+    if "recursion" in message or "nested" in message or not message:
+        return "it is nested too deeply", ()
+    return message.partition(" (")[0].partition(". ")[0].lower(), ()
 
 
 @lru_cache(maxsize=8192)
@@ -133,7 +143,9 @@ def fill(template: str, scope: Scope) -> str:
             result = compile_expression(match[1].strip()).evaluate(scope)
         except Problem as problem:
             raise Problem(problem.code, problem.message, extent=match.span(1), help=problem.help) from None
-        if isinstance(result, bool) or not isinstance(result, (int, str)) or isinstance(result, Word):
+        if isinstance(result, Word) and result == match[1].strip():
+            raise unknown_name(result, scope, match.span(1))
+        if isinstance(result, bool) or not isinstance(result, (int, str)):
             message = f"`{{{match[1]}}}` in a name must be an integer or a name, got `{show(result)}`"
             raise Problem("wrong-type", message, extent=match.span(1))
         return str(result)
@@ -158,6 +170,19 @@ def loop_targets(text: str) -> tuple[Any, ...]:
 
     result = names(tree)
     return result if isinstance(result, tuple) else (result,)
+
+
+def loop_names(text: str) -> tuple[str, ...]:
+    """The variables of `loop_targets`, flat."""
+
+    def flat(target: Any) -> Iterator[str]:
+        if isinstance(target, str):
+            yield target
+        else:
+            for inner in target:
+                yield from flat(inner)
+
+    return tuple(flat(loop_targets(text)))
 
 
 def unpack(targets: tuple[Any, ...], row: Value) -> Iterator[tuple[str, Value]]:
@@ -197,6 +222,8 @@ def _bare_word(name: str) -> Evaluate:
     word: Value = CONSTANTS.get(name, Word(name))
 
     def evaluate(scope: Scope) -> Value:
+        if name in TYPING_TRAPS and name not in scope:
+            raise unknown_name(name, scope)
         return scope.get(name, word)
 
     return evaluate
@@ -204,8 +231,8 @@ def _bare_word(name: str) -> Evaluate:
 
 def unknown_name(name: str, scope: Scope, extent: tuple[int, int] | None = None) -> Problem:
     """The problem of a name that is not in scope."""
-    if name in _TYPING_TRAPS:
-        help: tuple[str, ...] = (f"write `{_TYPING_TRAPS[name]}`",)
+    if name in TYPING_TRAPS:
+        help: tuple[str, ...] = (f"write `{TYPING_TRAPS[name]}`",)
     else:
         help = suggest(name, scope)
     return Problem("unknown-name", f"unknown name `{name}`", extent=extent, label="not in scope", help=help)
@@ -410,14 +437,12 @@ def _boolean(node: ast.BoolOp, depth: int) -> Evaluate:
 
 def _comparison(node: ast.Compare, depth: int) -> Evaluate:
     extent = _extent(node)
-    first = _compile(node.left, depth)
+    first = _word_or_name(node.left, depth)
     rest: list[tuple[Callable[[Any, Any], bool], Evaluate]] = []
     for operation, right in zip(node.ops, node.comparators, strict=True):
         if type(operation) not in _COMPARE:
             raise Problem("invalid-expression", "`is` is not a comparison here: use `==`", extent=extent)
-        equality = isinstance(operation, (ast.Eq, ast.NotEq))
-        compiled = _word_or_name(right, depth) if equality else _compile(right, depth)
-        rest.append((_COMPARE[type(operation)], compiled))
+        rest.append((_COMPARE[type(operation)], _word_or_name(right, depth)))
 
     def evaluate(scope: Scope) -> Value:
         left = first(scope)
@@ -437,6 +462,9 @@ def _comparison(node: ast.Compare, depth: int) -> Evaluate:
 
 def _word_or_name(node: ast.expr, depth: int) -> Evaluate:
     """Where a word may stand, as in `act == relu` or `same if pad else valid`: a name in scope, else the word."""
+    if isinstance(node, (ast.List, ast.Tuple)) and depth <= MAX_DEPTH:
+        items = [_word_or_name(item, depth + 1) for item in node.elts]
+        return lambda scope: tuple(item(scope) for item in items)
     return _bare_word(node.id) if isinstance(node, ast.Name) else _compile(node, depth)
 
 

@@ -1,4 +1,4 @@
-"""Typed records: what ops and initialisers are made of.
+"""Typed records: what ops and initializers are made of.
 
 A record class lists its arguments as annotated fields. Arguments are validated by pydantic's compiled core, with a
 schema made from the annotations on first use: the front end of pydantic takes longer to import than a network takes to
@@ -228,7 +228,7 @@ def _numbers(annotation: Any) -> set[Any]:
 
 
 def unknown_argument(name: str, argument: str, known: Any) -> Problem:
-    """The problem of an argument that an op, block or initialiser does not have."""
+    """The problem of an argument that an op, block or initializer does not have."""
     help = suggest(argument, known)
     if not help:
         help = (f"`{name}` takes {listing(known)}" if known else f"`{name}` takes no arguments",)

@@ -92,7 +92,7 @@ class Body:
     repeated: bool = False
     absent: tuple[str, ...] = ()  # names of nodes that `if` left out
     arguments: dict[str, Any] = field(default_factory=dict)
-    init: Any = None  # the block's own initialisation rules, read by `initialize`
+    init: Any = None  # the block's own initialization rules, read by `initialize`
 
     def node(self, name: str) -> Node:
         """The child called `name`. Raises `KeyError`."""

@@ -110,6 +110,8 @@ def _merge_mappings(section: str, base: Mapping, child: Mapping) -> Mapping:
     entries: list[tuple[Scalar, Source]] = []
     for key, value in base.entries:
         new = own.pop(key.text, None)
+        if new is not None and section == "init" and is_null(new[1]):
+            continue
         if new is not None and section == "params" and isinstance(value, Mapping) and not isinstance(new[1], Mapping):
             kept = [entry for entry in value.entries if entry[0].text != "default"]
             new = (new[0], replace(value, entries=[*kept, (Scalar("default", new[0].span), new[1])]))

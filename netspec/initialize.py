@@ -1,9 +1,9 @@
-"""Which initialiser each parameter gets: the `init` rules of the network and of its blocks, resolved.
+"""Which initializer each parameter gets: the `init` rules of the network and of its blocks, resolved.
 
 A rule selects modules by the name of an op, or by path, relative to the network or block it stands in; `*` stands for
-one name of a path and `**` for any number. Of several rules that fit, a path beats an op; among paths the outermost
-table wins, so a network can overrule a block it uses, and among ops the innermost. A parameter that no rule names
-keeps PyTorch's own initialisation.
+one name of a path and `**` for any number. Of several rules that fit, a path beats an op. Among paths the outermost
+table wins, so a network can overrule a block it uses, and in one table the last. Among ops the innermost table wins. A
+parameter that no rule names keeps PyTorch's own initialization.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Assignment(NamedTuple):
     initializer: Initializer
 
 
-def initialize(spec: Spec, root: Body, scope: dict[str, Any], reporter: Reporter) -> Graph:
-    """The graph of `root`, with the initialisation rules of `spec` resolved. Mistakes go to `reporter`."""
+def initialize(spec: Spec, root: Body, reporter: Reporter) -> Graph:
+    """The graph of `root`, with the initialization rules of `spec` resolved. Mistakes go to `reporter`."""
     resolver = _Resolver(reporter)
-    assignments = tuple(resolver.resolve(root, spec.network.init, scope))
+    assignments = tuple(resolver.resolve(root))
     network = spec.network
     return Graph(network.name, root, network.about, network.reference, dict(root.arguments), assignments)
 
@@ -65,8 +65,8 @@ class _Resolver:
     offered: dict[tuple[InitRule, str], set[str]] = field(default_factory=dict)
     scopes: list[_Table] = field(default_factory=list)
 
-    def resolve(self, root: Body, rules: tuple[InitRule, ...], scope: dict[str, Any]) -> Iterator[Assignment]:
-        top = _Table("", rules, scope)
+    def resolve(self, root: Body) -> Iterator[Assignment]:
+        top = _Table("", *(root.init or ((), {})))
         pending: list[tuple[str, Node, tuple[_Table, ...]]] = [("", node, (top,)) for node in reversed(root.nodes)]
         self.scopes.append(top)
         self.note_absent("", root, (top,))
@@ -109,7 +109,7 @@ class _Resolver:
         by_path = [
             (rule, table)
             for table in tables
-            for pattern, rule in table.paths
+            for pattern, rule in reversed(table.paths)
             if pattern.fullmatch(path, len(table.base))
         ]
         by_op = [(table.ops[kind], table) for table in reversed(tables) if kind in table.ops]
@@ -127,7 +127,9 @@ class _Resolver:
                 done.add(key.text)
                 scope = {**table.scope, **_facts(node, op, states[key.text])}
                 with self.reporter.catch(source.span):
-                    yield key.text, _initializer(source, scope)
+                    initializer = _initializer(source, scope)
+                    initializer.check(states[key.text].shape)
+                    yield key.text, initializer
 
     def check_rules(self) -> None:
         """Report path rules that select nothing, and parameters that no selected module has."""
@@ -163,18 +165,20 @@ def _facts(node: Node, op: Op, state: State) -> dict[str, Any]:
 
 
 def _initializer(source: Source, scope: dict[str, Any]) -> Initializer:
-    """`zeros`, `{constant: 0.5}` or `{normal: {std: 0.01}}` as an initialiser. Raises `Problem`."""
+    """`zeros`, `{constant: 0.5}` or `{normal: {std: 0.01}}` as an initializer. Raises `Problem`."""
     name: Scalar
     arguments: Source | None = None
+    if is_null(source):
+        raise Problem("wrong-type", "an initializer is missing here", help=("such as `zeros`",))
     if isinstance(source, Scalar):
         name = source
     elif isinstance(source, Mapping) and len(source.entries) == 1:
         name, arguments = source.entries[0]
     else:
-        raise Problem("wrong-type", "an initialiser is a name, or a name with arguments", help=("such as `zeros`",))
+        raise Problem("wrong-type", "an initializer is a name, or a name with arguments", help=("such as `zeros`",))
     if name.text not in INITIALIZERS:
         help = suggest(name.text, INITIALIZERS)
-        raise Problem("unknown-initializer", f"unknown initialiser `{name.text}`", help=help).place(name.span)
+        raise Problem("unknown-initializer", f"unknown initializer `{name.text}`", help=help).place(name.span)
     model = INITIALIZERS[name.text]
     sources: dict[str, Source] = {}
     if isinstance(arguments, Mapping):

@@ -1,10 +1,15 @@
-"""The initialisers of `torch.nn.init`, by PyTorch's names without the underscore."""
+"""The initializers of `torch.nn.init`, by PyTorch's names without the underscore."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from netspec.fields import Record
+from netspec.diagnostics import Problem
+from netspec.fields import Expects, Limits, Record
+from netspec.shapes import Shape, divides
+
+NonNegative = Annotated[float, Limits(ge=0), Expects("a number of at least 0")]
+Positive = Annotated[int, Limits(gt=0), Expects("a positive integer")]
 
 Nonlinearity = Literal[
     "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
@@ -16,9 +21,22 @@ class Initializer(Record):
 
     function: ClassVar[str]
 
+    def check(self, shape: Shape) -> None:
+        """Raise a `Problem` where a tensor of `shape` cannot be filled."""
+
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the PyTorch function."""
         return {name: getattr(self, name) for name in type(self).fields()}
+
+
+class _OfMatrices(Initializer):
+    """Base of those that need the fans of a tensor, or its rows and columns."""
+
+    def check(self, shape: Shape) -> None:
+        if len(shape) < 2:
+            name = self.function.rstrip("_")
+            help = ("use `zeros`, `ones`, `constant`, `normal` or `uniform`",)
+            raise Problem("wrong-rank", f"`{name}` needs two axes or more, got a tensor of {shape[0]}", help=help)
 
 
 class Zeros(Initializer):
@@ -45,7 +63,7 @@ class Normal(Initializer):
 
     function: ClassVar = "normal_"
     mean: float = 0.0
-    std: float = 1.0
+    std: NonNegative = 1.0
 
 
 class TruncNormal(Initializer):
@@ -53,7 +71,7 @@ class TruncNormal(Initializer):
 
     function: ClassVar = "trunc_normal_"
     mean: float = 0.0
-    std: float = 1.0
+    std: NonNegative = 1.0
     a: float = -2.0
     b: float = 2.0
 
@@ -65,8 +83,12 @@ class Uniform(Initializer):
     a: float = 0.0
     b: float = 1.0
 
+    def check(self, shape: Shape) -> None:
+        if self.a > self.b:
+            raise Problem("wrong-value", f"`uniform` goes from `a` to `b`, but {self.a:g} is above {self.b:g}")
 
-class KaimingNormal(Initializer):
+
+class KaimingNormal(_OfMatrices):
     """He et al., Delving deep into rectifiers, 2015, with a normal distribution."""
 
     function: ClassVar = "kaiming_normal_"
@@ -81,7 +103,7 @@ class KaimingUniform(KaimingNormal):
     function: ClassVar = "kaiming_uniform_"
 
 
-class XavierNormal(Initializer):
+class XavierNormal(_OfMatrices):
     """Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks, 2010."""
 
     function: ClassVar = "xavier_normal_"
@@ -94,7 +116,7 @@ class XavierUniform(XavierNormal):
     function: ClassVar = "xavier_uniform_"
 
 
-class Orthogonal(Initializer):
+class Orthogonal(_OfMatrices):
     """Saxe et al., Exact solutions to the nonlinear dynamics of learning in deep linear neural networks, 2013."""
 
     function: ClassVar = "orthogonal_"
@@ -105,7 +127,12 @@ class Dirac(Initializer):
     """The identity as a convolution."""
 
     function: ClassVar = "dirac_"
-    groups: int = 1
+    groups: Positive = 1
+
+    def check(self, shape: Shape) -> None:
+        if len(shape) not in (3, 4, 5):
+            raise Problem("wrong-rank", "`dirac` fills the weight of a convolution")
+        divides(self.groups, shape[0], "the output channels", "groups")
 
 
 INITIALIZERS: dict[str, type[Initializer]] = {

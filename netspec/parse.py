@@ -15,7 +15,7 @@ from typing import Any, Literal
 from netspec.arguments import Signature, bind, block_signature, op_signature
 from netspec.catalog import Origin, library_blocks, library_source
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
-from netspec.expressions import loop_targets
+from netspec.expressions import TYPING_TRAPS, loop_names
 from netspec.inherit import Document, inherit
 from netspec.ops import OP_NAMES
 from netspec.shapes import BYTES
@@ -48,6 +48,7 @@ _DOCUMENT_KEYS = (
     "netspec", "name", "about", "reference", "extends", "imports", "input", "inputs", "params", "let", "blocks",
     "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
+_PARAMETER_KEYS = ("type", "default", "about", "choices")
 _BLOCK_KEYS = (
     "about", "reference", "params", "inputs", "let", "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
@@ -155,6 +156,7 @@ class _Documents:
         if document is None:
             return
         inner = self.namespace(document, (*chain, path))
+        _Parser(inner, self.reporter).version(document.mapping)
         for name in inner.own:
             self._add(namespace, name, inner.block(name), item.text)
         if any(document.mapping.get(word) is not None for word in BODY_WORDS):
@@ -282,11 +284,10 @@ class _Parser:
         for key, value in self._parameter_entries(source):
             with self.reporter.catch(key.span):
                 _check_name(key.text, "parameter")
-                if key.text in NODE_WORDS or key.text in ("x", "input"):
-                    help = ("choose another name",)
-                    raise Problem("reserved-name", f"`{key.text}` has a meaning of its own", help=help)
+                _check_free(key.text)
                 if key.text in found:
                     raise Problem("duplicate-key", f"duplicate parameter `{key.text}`")
+                found[key.text] = ParameterSpec(key.text, "int", Scalar("1", key.span), key.span)  # if it is wrong
                 found[key.text] = self._parameter(key, value)
         return found
 
@@ -302,7 +303,10 @@ class _Parser:
 
     def _parameter(self, key: Scalar, value: Source) -> ParameterSpec:
         if isinstance(value, Mapping):
-            self.check_keys(value, ("type", "default", "about", "choices"), "a parameter")
+            if not any(entry.text in _PARAMETER_KEYS for entry, _ in value.entries):
+                help = (f"write `{key.text}: {{type: node, default: ...}}`",)
+                raise Problem("wrong-type", "a node that is a default stands behind `default`", help=help)
+            self.check_keys(value, _PARAMETER_KEYS, "a parameter")
             default = value.get("default")
             choices = tuple(s.text for s in self.scalars(value.get("choices"), "choices"))
             type = value.get("type")
@@ -310,8 +314,8 @@ class _Parser:
                 if type is None and default is not None and (kind := self._kind_of(default)):
                     return ParameterSpec(key.text, kind, default, key.span, self.text(value, "about"), choices)
                 word = type.text if isinstance(type, Scalar) else ""
-                help = suggest(word, KINDS) or (f"the types are {listing(KINDS)}",)
-                problem = Problem("wrong-value", f"`type` of parameter `{key.text}` is not a type", help=help)
+                near = suggest(word, KINDS) or (f"the types are {listing(KINDS)}",)
+                problem = Problem("wrong-value", f"`type` of parameter `{key.text}` is not a type", help=near)
                 self.reporter.report(problem.at((type or key).span))
                 kind = "int"
             else:
@@ -339,6 +343,8 @@ class _Parser:
             return "bool"
         if is_null(default) or text == "none" or text in OP_NAMES or text in self.namespace:
             return "node"
+        if text in TYPING_TRAPS:
+            raise Problem("unknown-name", f"unknown name `{text}`", help=(f"write `{TYPING_TRAPS[text]}`",))
         if NAME.match(text):
             return "name"
         try:
@@ -356,6 +362,7 @@ class _Parser:
         for key, value in source.entries:
             with self.reporter.catch(key.span):
                 _check_name(key.text, "name")
+                _check_free(key.text)
                 if isinstance(value, Mapping):
                     raise Problem("wrong-type", f"`{key.text}` must be an expression or a list")
                 yield key, value
@@ -364,7 +371,7 @@ class _Parser:
         if source is None:
             return
         if not isinstance(source, Mapping):
-            message = "`init` is a mapping of ops or paths to initialisers"
+            message = "`init` is a mapping of ops or paths to initializers"
             help = ("such as `conv: {weight: kaiming_normal}`",)
             self.reporter.error("wrong-type", message, source.span, help=help)
             return
@@ -406,8 +413,9 @@ class _Parser:
     def group(self, source: Source, inputs: tuple[Scalar, ...], outputs: OutputsSpec | None = None) -> BodySpec:
         """A list is a chain; a mapping has names."""
         if isinstance(source, Sequence):
-            if outputs is not None and outputs.kind != "bare":
-                self.reporter.error("wrong-type", "a chain has one output", outputs.span)
+            if outputs is not None:
+                help = ("remove `outputs`, or use a mapping, whose nodes have names",)
+                self.reporter.error("unknown-word", "a list gives what its last node gives", outputs.span, help=help)
             return BodySpec("chain", self.entries(source), source.span, None, inputs, None)
         return BodySpec("graph", self.entries(source), source.span, None, inputs, outputs)
 
@@ -422,8 +430,11 @@ class _Parser:
     def _entry(self, key: Scalar, value: Source) -> Entry:
         node = self.node(value)
         if "{" not in key.text and node.splice is None:
-            with self.reporter.catch(key.span):
+            try:
                 check_child_name(key.text)
+            except Problem as problem:
+                self.reporter.report(problem.at(key.span))
+                node = NodeSpec(value)
         return Entry(node, key)
 
     def outputs(self, source: Source | None) -> OutputsSpec | None:
@@ -432,23 +443,30 @@ class _Parser:
         if isinstance(source, Scalar):
             return OutputsSpec("bare", ((source.text, source),), source.span)
         if isinstance(source, Sequence):
-            names = self.scalars(source, "outputs")
-            return OutputsSpec("tuple", tuple((n.text.replace(".", "_"), n) for n in names), source.span)
+            listed = tuple((name.text.replace(".", "_"), name) for name in self.scalars(source, "outputs"))
+            return OutputsSpec("tuple", self._distinct(listed), source.span)
         inner = source.get("dict")
         if isinstance(inner, Mapping) and len(source.entries) == 1:
             return OutputsSpec("dict", self._output_entries(inner), source.span)
         return OutputsSpec("tuple", self._output_entries(source), source.span)
 
     def _output_entries(self, source: Mapping) -> tuple[tuple[str, Scalar], ...]:
-        entries = []
-        for key, value in source.entries:
-            with self.reporter.catch(key.span):
-                _check_name(key.text, "output")
-            if isinstance(value, Scalar):
-                entries.append((key.text, value))
-            else:
+        for _, value in source.entries:
+            if not isinstance(value, Scalar):
                 self.reporter.error("wrong-type", "an output is the name of a node", value.span)
-        return tuple(entries)
+        return self._distinct(tuple((key.text, value) for key, value in source.entries if isinstance(value, Scalar)))
+
+    def _distinct(self, entries: tuple[tuple[str, Scalar], ...]) -> tuple[tuple[str, Scalar], ...]:
+        """The outputs whose names can be fields of a named tuple."""
+        kept: dict[str, Scalar] = {}
+        for name, value in entries:
+            help = ("name the outputs: `outputs: {first: ..., second: ...}`",)
+            with self.reporter.catch(value.span):
+                if name in kept:
+                    raise Problem("name-taken", f"there are two outputs `{name}`", help=help)
+                _check_name(name, "output")
+                kept[name] = value
+        return tuple(kept.items())
 
     # Nodes -----------------------------------------------------------------------------------------------------------
 
@@ -496,6 +514,10 @@ class _Parser:
                 words[key.text] = value
             else:
                 rest.append((key, value))
+        cut = next((key for key, _ in rest if " in " in key.text), None)
+        if cut is not None and "for" in words:
+            help = ("between braces, put the loop in quotation marks",)
+            raise Problem("invalid-loop", "the loop is cut at its comma", help=help).place(cut.span)
         kinds = [word for word in ("graph", "branches", "do", "call") if word in words]
         target = next((entry for entry in rest if self._is_target(entry[0].text)), None)
         details: dict[str, Any] = {}
@@ -535,6 +557,9 @@ class _Parser:
             raise Problem("unknown-word", f"`{word}` goes with `graph` or `branches`")
         if "call" in words:
             details["call"] = self._scalar(words["call"], "call")
+            for unfit in ("repeat", "for", "name", "connect"):
+                if unfit in words:
+                    raise Problem("unknown-word", f"`{unfit}` cannot stand next to `call`").place(words[unfit].span)
         if "do" in words:
             details["splice"] = self.group(words["do"], ())
             if "for" not in words:
@@ -545,11 +570,12 @@ class _Parser:
             text = self._scalar(words["for"], "for")
             left, separator, right = text.text.partition(" in ")
             if not separator:
-                help = ("write `for: channels, depth in stages`",)
+                help = ("such as `for: channels, depth in stages`; between braces, put it in quotation marks",)
                 self.reporter.error("invalid-loop", "a loop is `variables in list`", text.span, help=help)
             else:
                 with self.reporter.catch(text.span):
-                    loop_targets(left)
+                    for name in loop_names(left):
+                        _check_free(name)
                     table = Scalar(right.strip(), text.span.within(text.text.index(right.strip()), len(text.text)))
                     details["loop"] = Loop(left.strip(), table, text.span)
         if "name" in words:
@@ -628,7 +654,14 @@ def _check_name(name: str, what: Literal["block", "parameter", "input", "output"
     """Raise a `Problem` unless `name` can name a parameter, block, input or output."""
     if not NAME.match(name) or keyword.iskeyword(name):
         help = ("use letters, digits and underscores, beginning with a letter, and no word of Python",)
-        raise Problem("invalid-name", f"`{name[:60]}` cannot name a {what}", help=help)
+        article = "an" if what[0] in "aio" else "a"
+        raise Problem("invalid-name", f"`{name[:60]}` cannot name {article} {what}", help=help)
+
+
+def _check_free(name: str) -> None:
+    """Raise a `Problem` where a variable would hide a word of the language."""
+    if name in NODE_WORDS or name in ("x", "input"):
+        raise Problem("reserved-name", f"`{name}` has a meaning of its own", help=("choose another name",))
 
 
 def check_child_name(name: str) -> None:

@@ -76,6 +76,11 @@ class NodeSpec:
     def span(self) -> Span:
         return self.op.span if self.op else self.source.span
 
+    @property
+    def broken(self) -> bool:
+        """True for a node that could not be understood, which has been reported."""
+        return self.op is None and self.body is None and self.call is None and self.splice is None
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Every identifier below this node: what its meaning may depend on, beyond its inputs."""
@@ -129,7 +134,7 @@ class InputSpec(NamedTuple):
 
 
 class InitRule(NamedTuple):
-    """How parameters are initialised: `selector` is an op name or a path pattern."""
+    """How parameters are initialized: `selector` is an op name or a path pattern."""
 
     selector: Scalar
     initializers: tuple[tuple[Scalar, Source], ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netspec.diagnostics import Problem, Span, listing, suggest
-from netspec.expressions import Word, fill, loop_targets, show, unknown_name, unpack
+from netspec.expressions import Word, fill, loop_names, loop_targets, show, unknown_name, unpack
 from netspec.graph import Body, Node, Output, Value
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
@@ -155,6 +155,9 @@ class BodyBuilder:
                 raise problem.place(entry.name.inner) from None
             if "{" in entry.name.text:
                 check_child_name(name)
+            if name in self.taken and entry.node.broken:
+                self.failed = True
+                return
             if name in self.taken:
                 help = ("a name with the loop variable, such as `stage{i}`, tells rows apart",)
                 raise Problem("name-taken", f"there are two nodes `{name}`", help=help if entry.node.loop else ())
@@ -177,20 +180,37 @@ class BodyBuilder:
         current: Value = sources[0]
         position = 0
         for item in self.items:
-            if item.spec.inputs is not None:
-                help = ("use a mapping, whose nodes have names",)
-                self.fail(Problem("unknown-word", "`from` needs a graph with names, not a list", help=help), item.span)
+            if (problem := self.misplaced(item)) is not None:
+                self.fail(problem, item.span)
                 return None
             named = _Item(str(position), item.spec, item.context, item.span)
             node = self.node(named, (current,))
             if node is not None:
+                if len(node.outputs) > 1 and (isinstance(node.target, Body) or not node.target.output_names):
+                    outputs = count_of(len(node.outputs), "output")
+                    help = ("use a mapping, in which each output has a name",)
+                    self.fail(Problem("wrong-inputs", f"`{node.kind}` gives {outputs} in a list", help=help), item.span)
+                    return None
                 current = node.outputs[0]
                 position += 1
             elif self.absent.pop(named.name, None) is None:
                 return None
         return (Output(current.name, current),)
 
-    # Graphs ----------------------------------------------------------------------------------------------------------
+    def misplaced(self, item: _Item) -> Problem | None:
+        """The problem of a node that names others, in a list, where none has a name."""
+        help = ("use a mapping, whose nodes have names",)
+        if item.spec.inputs is not None:
+            return Problem("unknown-word", "`from` needs a graph with names, not a list", help=help)
+        if item.spec.call is not None:
+            return Problem("unknown-word", "`call` needs a graph with names, not a list", help=help)
+        if self.references(item):
+            assert item.spec.op is not None
+            message = f"`{item.spec.op.text}` names its inputs, which needs a graph with names, not a list"
+            return Problem("unknown-word", message, help=help)
+        return None
+
+    # Graphs -----------------------------------------------------------------------------------------------------------
 
     def graph(self, sources: tuple[Value, ...]) -> tuple[Output, ...] | None:
         self.values = {value.name: (value,) for value in sources}
@@ -267,7 +287,7 @@ class BodyBuilder:
         if not names and default is not None:
             names = {default}
         if item.spec.call is not None:
-            names.add(item.spec.call.text)
+            names.add(fill(item.spec.call.text, item.context.scope))
         names |= {name for name in item.spec.shape_names if name not in item.context.scope}
         return {name for name in names if name in known}
 
@@ -359,7 +379,9 @@ class BodyBuilder:
             if value is None or (training_only and item is not None and item.name in self.absent):
                 continue
             outputs.append(Output(name, value, training_only))
-        if not self.failed and all(output.training_only for output in outputs):
+        if not spec.entries:
+            self.failed = True  # none has a valid name, which has been reported
+        elif not self.failed and all(output.training_only for output in outputs):
             self.fail(Problem("missing-output", "there is no output outside of training"), spec.span)
         return tuple(outputs)
 
@@ -392,6 +414,7 @@ class BodyBuilder:
         spec, elaborator = item.spec, self.elaborator
         context = self.scoped(item, inputs)
         types = tuple(value.type for value in inputs)
+        shares = fill(spec.call.text, context.scope) if spec.call is not None else None
         elaborator.wiring = Wiring(tuple(value.name for value in inputs), self.absence_notes(item))
         with elaborator.inside(item.name):
             try:
@@ -401,8 +424,8 @@ class BodyBuilder:
                         raise Problem("wrong-inputs", "a node without input cannot be left out by `if`")
                     self.absent[item.name] = reason
                     return None
-                if spec.call is not None:
-                    instance = self.shared(spec.call, types)
+                if shares is not None and spec.call is not None:
+                    instance = self.shared(Scalar(shares, spec.call.span), types)
                 elif spec.repeat is not None:
                     instance = self.repeated(item, context, types)
                 else:
@@ -419,7 +442,6 @@ class BodyBuilder:
             Value(f"{item.name}.{label}" if several else item.name, type)
             for label, type in zip(labels, instance.outputs, strict=True)
         )
-        shares = spec.call.text if spec.call is not None else None
         node = Node(
             item.name, instance.kind, instance.target, inputs, outputs, item.spec.span, item.training_only, shares
         )
@@ -500,7 +522,7 @@ class BodyBuilder:
         if len(types) != 1:
             raise Problem("wrong-inputs", f"a repeated node takes one input, got {len(types)}").place(spec.repeat.span)
         count = self.copies(spec.repeat, context)
-        own = {name for target in (loop_targets(spec.loop.targets) if spec.loop else ()) for name in _flat(target)}
+        own = set(loop_names(spec.loop.targets)) if spec.loop else set()
         source = current = Value("x", types[0])
         nodes: list[Node] = []
         schedule: list[Node] = []
@@ -565,11 +587,3 @@ def calls(target: Op | Body, inputs: tuple[TensorType, ...]) -> Iterator[Any]:
     for node in target.schedule:
         yield node.name
         yield from calls(node.target, node.input_types)
-
-
-def _flat(target: Any) -> Iterator[str]:
-    if isinstance(target, str):
-        yield target
-    else:
-        for inner in target:
-            yield from _flat(inner)

@@ -115,7 +115,7 @@ def test_a_wrong_command_line_is_status_2(run: Run) -> None:
     assert run()[0] == 2
 
 
-def test_messages_have_colour_on_a_terminal_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_have_color_on_a_terminal_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b[" not in run("check", "bad.yaml")[2]
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert "\x1b[1;31merror[unknown-op]\x1b[0m" in run("check", "bad.yaml")[2]

@@ -289,7 +289,7 @@ def test_copies_are_named_by_the_first_and_the_last() -> None:
     assert copies_name(("left", "right")) == "left–right"
 
 
-def test_every_category_has_a_colour_on_which_text_can_be_read() -> None:
+def test_every_category_has_a_color_on_which_text_can_be_read() -> None:
     def luminance(color: str) -> float:
         channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

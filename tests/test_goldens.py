@@ -18,7 +18,7 @@ LINES = {"resnet50": 60, "resnext50_32x4d": 8, "googlenet": 70}
 
 @pytest.mark.parametrize("name", shipped_specs())
 def test_the_graph_is_the_golden_one(name: str, golden: Golden) -> None:
-    golden(GOLDENS / f"{name}.graph.txt", str(netspec.load(name)))
+    golden(GOLDENS / f"{name}.graph.txt", str(netspec.load(name)) + "\n")
 
 
 @pytest.mark.parametrize("name", shipped_specs())

@@ -439,7 +439,7 @@ def test_the_same_spec_gives_the_same_graph_twice() -> None:
     assert str(netspec.load("hybrid")) == str(netspec.load("hybrid"))
 
 
-# Initialisation ------------------------------------------------------------------------------------------------------
+# Initialization ------------------------------------------------------------------------------------------------------
 
 
 def assigned(graph: Graph) -> dict[str, str]:
@@ -465,7 +465,7 @@ def test_a_block_brings_its_own_rules_and_the_network_can_overrule_them_by_path(
     assert (found["a.conv.weight"], found["b.conv.weight"]) == ("Ones", "Orthogonal")
 
 
-def test_initialiser_arguments_may_use_the_layer_and_its_fans() -> None:
+def test_initializer_arguments_may_use_the_layer_and_its_fans() -> None:
     rules = "{weight: {normal: {std: sqrt(2 / fan_in)}}, bias: {constant: out_channels}}"
     text = f"graph: [{{conv: [8, 3]}}]\ninit: {{conv: {rules}}}"
     std, value = (a.initializer for a in compiled(text).initializers)

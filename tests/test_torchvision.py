@@ -32,7 +32,7 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A network as torchvision makes it and as its spec does, both initialised from one seed."""
+    """A network as torchvision makes it and as its spec does, both initialized from one seed."""
 
     name: str
     graph: Graph

@@ -1,4 +1,4 @@
-"""Graph in, `nn.Module` out. The only stage that imports torch.
+"""Graph in, `nn.Module` out.
 
 A list becomes an `nn.Sequential`, a mapping a module of a generated class with straight-line `forward`, and an op the
 PyTorch module it names; an op that is a function becomes a line of the `forward` around it. Generated classes are
@@ -27,7 +27,7 @@ from netspec.ops.base import ModuleCall, StateCall
 def to_module(graph: Graph, *, seed: int | None = None, device: str | None = None) -> nn.Module:
     """Build the network in training mode, as PyTorch does.
 
-    Weights are drawn as PyTorch's constructors draw them, then by the graph's initialisers in the order of
+    Weights are drawn as PyTorch's constructors draw them, then by the graph's initializers in the order of
     `modules()`. With `seed` they are reproducible and the global random state is left alone.
     """
     with ExitStack() as stack:
@@ -40,7 +40,7 @@ def to_module(graph: Graph, *, seed: int | None = None, device: str | None = Non
         for assignment in graph.initializers:
             owner: Any = module.get_submodule(assignment.path.rpartition(".")[0])
             held = getattr(owner, assignment.path.rpartition(".")[2])
-            parameter = held if isinstance(held, nn.Parameter) else getattr(held, assignment.parameter)
+            parameter = held if isinstance(held, nn.Parameter) else held.get_parameter(assignment.parameter)
             function = getattr(nn.init, assignment.initializer.function)
             function(parameter, **assignment.initializer.arguments())
     return module
@@ -120,10 +120,10 @@ class _ClassRecord(NamedTuple):
 class _Generated:
     """Mixed into every generated class, so that modules can be copied and pickled although no import finds it."""
 
-    record: _ClassRecord
+    _netspec_record: _ClassRecord
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _restore, (self.record,), self.__getstate__()
+        return _restore, (self._netspec_record,), self.__getstate__()
 
 
 def _restore(record: _ClassRecord) -> Any:
@@ -146,6 +146,6 @@ def _generated_class(record: _ClassRecord) -> type[nn.Module]:
         variables[record.base.partition(".")[0]] = import_module(record.base.partition(".")[0])
     exec(compile(forward.source, filename, "exec"), variables)  # noqa: S102 - names and numbers, validated
     bases = (_Generated, _resolve(record.base))
-    attributes = {"forward": variables["forward"], "record": record, "__module__": __name__}
+    attributes = {"forward": variables["forward"], "_netspec_record": record, "__module__": __name__}
     cls: type[nn.Module] = type(record.name, bases, attributes)
     return cls

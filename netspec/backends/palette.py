@@ -1,6 +1,6 @@
-"""The colours of pictures: one for each op category, told apart by lightness and hue in every common kind of sight.
+"""The colors of pictures: one for each op category, told apart by lightness and hue in every common kind of sight.
 
-A fill is light enough for dark text; its line is the same hue, dark enough to stand on white. Colour never carries
+A fill is light enough for dark text; its line is the same hue, dark enough to stand on white. Color never carries
 meaning alone: every box says in words what it is.
 """
 

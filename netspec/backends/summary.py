@@ -159,7 +159,7 @@ def _rows(body: Body, prefix: str, training_only: bool) -> tuple[Row, ...]:
 
 
 def _runs(nodes: tuple[Node, ...]) -> Iterator[list[Node]]:
-    """Groups of neighbours that are the same body under numbered names."""
+    """Groups of neighbors that are the same body under numbered names."""
     run: list[Node] = []
     for node in nodes:
         if run and not (node.target is run[-1].target and isinstance(node.target, Body) and node.name.isdigit()):

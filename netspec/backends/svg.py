@@ -173,7 +173,7 @@ def _emphasize(group: Element, item: Box | Cluster, palette: Palette) -> None:
 
 
 def _raised(group: Element) -> list[Element]:
-    """The texts of a cluster, taken out to be painted above the edges, with a rim of the cluster's own colour."""
+    """The texts of a cluster, taken out to be painted above the edges, with a rim of the cluster's own color."""
     frame = next(element for element in group if element.tag in ("path", "polygon"))
     texts = group.findall("text")
     for text in texts:

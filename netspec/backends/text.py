@@ -18,7 +18,7 @@ def to_text(graph: Graph) -> str:
     inputs = ", ".join(f"{name}: {type}" for name, type in graph.inputs.items())
     lines = [f"{graph.name}({inputs})"]
     lines.extend(_lines(graph.root, "", {id(graph.root): graph.name}, 1))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _lines(body: Body, prefix: str, written: dict[int, str], level: int) -> Iterator[str]:
