@@ -40,6 +40,7 @@ def types() -> None:
 def docs() -> None:
     """Check that the generated pages are up to date."""
     run("docs.make_reference", "--check")
+    run("docs.make_zoo", "--check")
 
 
 def wheel() -> None:
@@ -60,6 +61,11 @@ def test() -> None:
     run("pytest", "-q", "-n", "auto")
 
 
+def heavy() -> None:
+    """Run the tests that are too large for every run, one after the other."""
+    run("pytest", "-q", "-m", "heavy")
+
+
 TASKS: dict[str, Callable[[], None]] = {
     "format": format,
     "lint": lint,
@@ -67,15 +73,17 @@ TASKS: dict[str, Callable[[], None]] = {
     "docs": docs,
     "wheel": wheel,
     "test": test,
+    "heavy": heavy,
 }
 
 
 def main(names: list[str]) -> None:
     if names == ["all"]:
-        names = [name for name in TASKS if name != "format"]
+        names = [name for name in TASKS if name not in ("format", "heavy")]
     if not names or not set(names) <= set(TASKS):
         listing = "\n".join(f"  {name:<8}{task.__doc__}" for name, task in TASKS.items())
-        sys.exit(f"usage: python tasks.py TASK...\n\n{listing}\n  all     All of them but `format`: what CI runs.")
+        everything = "  all     All of them but `format` and `heavy`: what CI runs."
+        sys.exit(f"usage: python tasks.py TASK...\n\n{listing}\n{everything}")
     for name in names:
         TASKS[name]()
 

@@ -17,6 +17,8 @@ from netspec.diagnostics import Problem, SpecError
 if TYPE_CHECKING:
     from netspec.graph import Graph
 
+_ABOUT_WIDTH = 100  # characters of a line of `netspec list`
+
 _SPEC_HELP = "a YAML file, or the name of a spec that ships, such as resnet50"
 
 
@@ -58,6 +60,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     build = command("build", _build, "build the PyTorch module, run one batch and report")
     _add_spec(build)
+    build.add_argument(
+        "--weights", metavar="WEIGHTS", help="a .safetensors, .pth or .pt file, or a name such as DEFAULT"
+    )
     build.add_argument("--seed", type=int, metavar="N", help="draw the initial weights from this seed")
     build.add_argument("--batch", type=_positive, default=1, metavar="N", help="samples in the batch (default: 1)")
     build.add_argument("-o", "--output", metavar="FILE", help="save the weights: .safetensors or .pth")
@@ -148,7 +153,8 @@ def _build(options: argparse.Namespace) -> int:
     _status(f"building {graph.name} ...")
     from netspec.backends.report import build_and_report
 
-    report = build_and_report(graph, seed=options.seed, batch=options.batch, output=options.output)
+    chosen = {"weights": options.weights, "seed": options.seed}
+    report = build_and_report(graph, **chosen, batch=options.batch, output=options.output)
     _status("")
     print(report)
     return 0
@@ -191,16 +197,20 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from netspec.catalog import shipped_specs
-    from netspec.source import Mapping, Scalar, read
+    from textwrap import shorten
+
+    from netspec.catalog import Origin, shipped_specs
+    from netspec.diagnostics import Reporter
+    from netspec.inherit import inherit
+    from netspec.source import Scalar, read
 
     del options
     width = max(map(len, shipped_specs()))
     for name, path in shipped_specs().items():
-        source = read(path)
-        about = source.get("about") if isinstance(source, Mapping) else None
+        document = inherit(read(path), Origin.of(path), Reporter())
+        about = document.mapping.get("about") if document is not None else None
         text = " ".join(about.text.split()).partition(". ")[0].rstrip(".") if isinstance(about, Scalar) else ""
-        print(f"{name:<{width}}  {text}".rstrip())
+        print(f"{name:<{width}}  {shorten(text, _ABOUT_WIDTH, placeholder=' …')}".rstrip())
     return 0
 
 

@@ -62,6 +62,7 @@ def compile_source(
         root = elaborate(spec, reporter, parameters or {}, shapes)
         if root is not None and not reporter.failed:
             graph = initialize(spec, root, reporter)
+            graph.overridden = frozenset(parameters or ())
     reporter.raise_if_failed()
     assert graph is not None, "a compilation without errors gives a graph"
     return verify(graph)

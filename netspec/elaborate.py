@@ -88,7 +88,9 @@ class Elaborator:
             self.reporter.error("unknown-parameter", f"there is no input `{name}`", None, help=help)
         if scope is None or len(inputs) != len(spec.inputs) or not inputs or (self.reporter.failed and unknown):
             return None
-        instance = self.block_body(block, scope, tuple(inputs), root=True)
+        instance = None
+        with self.reporter.catch(block.body.span):
+            instance = self.block_body(block, scope, tuple(inputs), root=True)
         if instance is None:
             return None
         assert isinstance(instance.target, Body)
@@ -130,7 +132,7 @@ class Elaborator:
         else:
             result = _frozen(value)
             if parameter.kind == "node" and isinstance(result, str):
-                result = self.node_argument(_plain_word(result, parameter.span), context)
+                result = self.node_argument(Scalar(result, parameter.span), context)
         if parameter.kind == "node" or (parameter.kind == "name" and result is None):
             return result
         if isinstance(result, Word) and parameter.kind != "name":
@@ -327,15 +329,15 @@ class Elaborator:
         captured = tuple(context.scope.get(name) for name in spec.names)
         return NodeArgument(spec, context, captured)
 
-    def condition(self, source: Scalar | None, context: Context, word: str) -> bool:
-        """The value of an `if` or `training_only`. Raises `Problem`."""
+    def condition(self, source: Scalar | None, context: Context, *, default: bool) -> bool:
+        """The value of an `if` or `training_only`, or the default where there is none. Raises `Problem`."""
         if source is None:
-            return word == "if"
+            return default
         value = self.value(source, context)
         if isinstance(value, Word):
             raise unknown_name(value, context.scope).place(source.inner)
         if isinstance(value, TensorType):
-            message = f"`{word}` must be true or false, got a value of shape {value}"
+            message = f"a condition is true or false, but this is a value of shape {value}"
             raise Problem("wrong-type", message).place(source.inner)
         return bool(value)
 
@@ -411,10 +413,6 @@ def _frozen(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, (NodeArgument, Word)) else value
-
-
-def _plain_word(text: str, span: Span) -> Scalar:
-    return Scalar(text, span)
 
 
 def _arity(cls: type[Op]) -> str:

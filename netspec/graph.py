@@ -7,7 +7,8 @@ graph knows neither YAML nor torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import networkx
     from torch import nn
 
+    from netspec.backends.weights import Weights
     from netspec.initialize import Assignment
 
 
@@ -145,6 +147,12 @@ def node_macs(node: Node) -> int:
     return node.target.macs(*node.input_types)
 
 
+def path_pattern(selector: str) -> re.Pattern[str]:
+    """The paths that a selector means: `*` stands for one name of a path, `**` for any number."""
+    parts = re.split(r"(\*\*|\*)", selector)
+    return re.compile("".join({"**": r".*", "*": r"[^.]*"}.get(part, re.escape(part)) for part in parts))
+
+
 @dataclass(eq=False, repr=False)
 class Graph:
     """A compiled network. `netspec.load` makes one; `build`, `summary` and `draw` use it."""
@@ -153,8 +161,10 @@ class Graph:
     root: Body
     about: str = ""
     reference: tuple[str, ...] = ()
-    parameters_given: dict[str, Any] = field(default_factory=dict)
     initializers: tuple[Assignment, ...] = ()
+    weights: str = ""  # where trained weights are published, such as `torchvision/resnet50`
+    weights_need: dict[str, Any] = field(default_factory=dict)  # parameters that those weights were trained with
+    overridden: frozenset[str] = frozenset()  # parameters that `load` was given
 
     @property
     def inputs(self) -> dict[str, TensorType]:
@@ -214,11 +224,40 @@ class Graph:
                 found |= {prefix + name: state for name, state in node_state(item).items() if name}
         return {key: state for key, state in found.items() if state.persistent}
 
-    def build(self, *, seed: int | None = None, device: str | None = None) -> nn.Module:
-        """The network as an `nn.Module` with initial weights; `seed` makes them reproducible. Needs PyTorch."""
-        from netspec.backends.module import to_module
+    def build(
+        self,
+        *,
+        weights: Weights | None = None,
+        seed: int | None = None,
+        device: str | None = None,
+        freeze: Iterable[str] = (),
+    ) -> nn.Module:
+        """The network as an `nn.Module`, in training mode. Needs PyTorch.
 
-        return to_module(self, seed=seed, device=device)
+        Its weights are initial ones, which `seed` makes reproducible, or those of a checkpoint: `weights` is a file
+        (`.safetensors`, `.pth`, `.pt`), the name of published weights such as `DEFAULT`, or a `state_dict`. Raises
+        `SpecError` where they do not fit; entries of another shape are initialized, with a warning, where the spec was
+        loaded with parameters of its own, such as another number of classes.
+
+        `freeze` lists paths whose parameters, and all below them, are not to be trained; `*` stands for one name of a
+        path, `**` for any number.
+        """
+        from netspec.backends.module import freeze_parameters, to_module
+
+        if weights is None:
+            module = to_module(self, seed=seed, device=device)
+        else:
+            from netspec.backends.weights import build_with_weights
+
+            module = build_with_weights(self, weights, device=device)[0]
+        freeze_parameters(module, freeze)
+        return module
+
+    def published_weights(self, name: str = "DEFAULT") -> Any:
+        """torchvision's entry for trained weights: `transforms()` prepares pictures, `meta` names the classes."""
+        from netspec.backends.weights import published
+
+        return published(self, name)
 
     def summary(self, depth: int | None = None) -> str:
         """A table of every node: output shape, parameters, MACs and memory."""

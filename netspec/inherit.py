@@ -15,6 +15,8 @@ from netspec.source import Mapping, Scalar, Sequence, Source, is_null, read
 
 MAX_CHAIN = 16  # specs that extend each other
 
+PARAMETER_KEYS = ("type", "default", "about", "choices")
+
 _MERGED = ("params", "let", "blocks", "init")
 
 
@@ -101,7 +103,7 @@ def _merge_documents(base: Mapping, child: Mapping, reporter: Reporter) -> Mappi
         else:
             entries.append(new)
     entries.extend(own.values())
-    entries.sort(key=lambda entry: entry[0].text not in ("netspec", "name", "about", "reference"))
+    entries.sort(key=lambda entry: entry[0].text not in ("netspec", "name", "about", "reference", "weights"))
     return replace(child, entries=entries)
 
 
@@ -112,11 +114,16 @@ def _merge_mappings(section: str, base: Mapping, child: Mapping) -> Mapping:
         new = own.pop(key.text, None)
         if new is not None and section == "init" and is_null(new[1]):
             continue
-        if new is not None and section == "params" and isinstance(value, Mapping) and not isinstance(new[1], Mapping):
+        if new is not None and section == "params" and isinstance(value, Mapping) and not _is_declaration(new[1]):
             kept = [entry for entry in value.entries if entry[0].text != "default"]
             new = (new[0], replace(value, entries=[*kept, (Scalar("default", new[0].span), new[1])]))
         entries.append(new or (key, value))
     return replace(child, entries=[*entries, *own.values()])
+
+
+def _is_declaration(source: Source) -> bool:
+    """True for the long form of a parameter, which replaces the one it overrides; all else is a new default."""
+    return isinstance(source, Mapping) and any(key.text in PARAMETER_KEYS for key, _ in source.entries)
 
 
 def _override(graph: Source, changes: Mapping, reporter: Reporter) -> Source:

@@ -4,6 +4,10 @@ A rule selects modules by the name of an op, or by path, relative to the network
 one name of a path and `**` for any number. Of several rules that fit, a path beats an op. Among paths the outermost
 table wins, so a network can overrule a block it uses, and in one table the last. Among ops the innermost table wins. A
 parameter that no rule names keeps PyTorch's own initialization.
+
+Rules act as constructors do: those of a block when the block is built, those of the network in the end. A rule that is
+overruled from outside by a path acts all the same, and its draw is drawn again, so random numbers are spent in the
+order in which PyTorch's own models spend them.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from typing import Any, NamedTuple
 from netspec.diagnostics import Problem, Reporter, suggest
 from netspec.expressions import Word, compile_expression, unknown_name
 from netspec.fields import create, word_choices
-from netspec.graph import Body, Graph, Node, node_state
+from netspec.graph import Body, Graph, Node, node_state, path_pattern
 from netspec.initializers import INITIALIZERS, Initializer
 from netspec.ops import OP_NAMES
 from netspec.ops.base import Op, State
@@ -27,11 +31,16 @@ _USUAL = frozenset({"weight", "bias", "value"})  # may be missing from some of t
 
 
 class Assignment(NamedTuple):
-    """`initializer` fills `parameter` of the module at `path`; a learned parameter is named by its path alone."""
+    """`initializer` fills `parameter` of the module at `path`; a learned parameter is named by its path alone.
+
+    It acts when the body at `owner` is built: the network for the empty path. A learned parameter has no constructor
+    that fills it, so its first initializer acts when it is made, and it is its own owner.
+    """
 
     path: str
     parameter: str
     initializer: Initializer
+    owner: str = ""
 
 
 def initialize(spec: Spec, root: Body, reporter: Reporter) -> Graph:
@@ -39,7 +48,8 @@ def initialize(spec: Spec, root: Body, reporter: Reporter) -> Graph:
     resolver = _Resolver(reporter)
     assignments = tuple(resolver.resolve(root))
     network = spec.network
-    return Graph(network.name, root, network.about, network.reference, dict(root.arguments), assignments)
+    needs = {key.text: compile_expression(getattr(value, "text", "")).evaluate({}) for key, value in spec.weights_need}
+    return Graph(network.name, root, network.about, network.reference, assignments, spec.weights, needs)
 
 
 @dataclass(eq=False, repr=False)
@@ -54,7 +64,7 @@ class _Table:
 
     def __post_init__(self) -> None:
         self.ops = {rule.selector.text: rule for rule in self.rules if rule.selector.text in OP_NAMES}
-        self.paths = [(_pattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
+        self.paths = [(path_pattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
 
 
 @dataclass(eq=False, repr=False)
@@ -83,8 +93,13 @@ class _Resolver:
                 self.note_absent(path + ".", node.target, tables)
                 pending.extend((path + ".", child, tables) for child in reversed(node.target.nodes))
                 continue
-            for parameter, initializer in self.op(path, node, node.target, tables):
-                yield Assignment(path, parameter, initializer)
+            filled: frozenset[str] = frozenset()
+            for table in reversed(tables):
+                found = self.op(path, node, node.target, table, filled)
+                for parameter, initializer in found:
+                    own = node.kind == "parameter" and not filled
+                    yield Assignment(path, parameter, initializer, path if own else table.base[:-1])
+                filled |= {parameter for parameter, _ in found}
         self.check_rules()
 
     def note_absent(self, prefix: str, body: Body, tables: tuple[_Table, ...]) -> None:
@@ -95,31 +110,32 @@ class _Resolver:
                 if any(selected.startswith(f"{prefix}{name}.") for name in body.absent):
                     self.matched.add(rule)
 
-    def op(self, path: str, node: Node, op: Op, tables: tuple[_Table, ...]) -> tuple[tuple[str, Initializer], ...]:
-        """What the rules say of one op's parameters, in the order the rules name them."""
-        rules = self.fitting(path, node.kind, tables)
-        if not rules:
+    def op(
+        self, path: str, node: Node, op: Op, table: _Table, filled: frozenset[str]
+    ) -> tuple[tuple[str, Initializer], ...]:
+        """What one table says of an op's parameters, in the order its rules name them.
+
+        `filled` are the parameters that tables further in have a rule for: a rule by op leaves them alone.
+        """
+        by_path = [rule for pattern, rule in reversed(table.paths) if pattern.fullmatch(path, len(table.base))]
+        by_op = [table.ops[node.kind]] if node.kind in table.ops else []
+        if not by_path and not by_op:
             return ()
-        key = (id(op), node.input_types, tuple((id(rule), id(table)) for rule, table in rules))
+        key = (id(op), node.input_types, id(table), *map(id, by_path), filled)
         if key not in self.known:
-            self.known[key] = tuple(self.assign(node, op, rules))
+            rules = [(rule, frozenset[str]()) for rule in by_path] + [(rule, filled) for rule in by_op]
+            self.known[key] = tuple(self.assign(node, op, table, rules))
         return self.known[key]
 
-    def fitting(self, path: str, kind: str, tables: tuple[_Table, ...]) -> list[tuple[InitRule, _Table]]:
-        by_path = [
-            (rule, table)
-            for table in tables
-            for pattern, rule in reversed(table.paths)
-            if pattern.fullmatch(path, len(table.base))
-        ]
-        by_op = [(table.ops[kind], table) for table in reversed(tables) if kind in table.ops]
-        return by_path + by_op
-
-    def assign(self, node: Node, op: Op, rules: list[tuple[InitRule, _Table]]) -> Iterator[tuple[str, Initializer]]:
+    def assign(
+        self, node: Node, op: Op, table: _Table, rules: list[tuple[InitRule, frozenset[str]]]
+    ) -> Iterator[tuple[str, Initializer]]:
+        """What `rules`, the strongest first, say of an op's parameters; each with those that it leaves alone."""
         states = {name or "value": state for name, state in node_state(node).items() if state.trainable}
         done: set[str] = set()
-        for rule, table in rules:
+        for rule, left_alone in rules:
             self.matched.add(rule)
+            done |= left_alone
             for key, source in rule.initializers:
                 self.offered.setdefault((rule, key.text), set()).update(states)
                 if key.text in done or key.text not in states:
@@ -145,11 +161,6 @@ class _Resolver:
                     help = suggest(key.text, offered)
                     message = f"`{selector.text}` has no parameter `{key.text}`"
                     self.reporter.error("unknown-argument", message, key.span, help=help)
-
-
-def _pattern(selector: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", selector)
-    return re.compile("".join({"**": r".*", "*": r"[^.]*"}.get(part, re.escape(part)) for part in parts))
 
 
 def _facts(node: Node, op: Op, state: State) -> dict[str, Any]:

@@ -8,6 +8,7 @@ checked.
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from netspec.arguments import Signature, bind, block_signature, op_signature
 from netspec.catalog import Origin, library_blocks, library_source
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
 from netspec.expressions import TYPING_TRAPS, loop_names
-from netspec.inherit import Document, inherit
+from netspec.inherit import PARAMETER_KEYS, Document, inherit
 from netspec.ops import OP_NAMES
 from netspec.shapes import BYTES
 from netspec.source import Mapping, Scalar, Sequence, Source, is_null, read
@@ -45,10 +46,9 @@ MAX_IMPORTS = 100
 BODY_WORDS = ("graph", "branches", "node")
 
 _DOCUMENT_KEYS = (
-    "netspec", "name", "about", "reference", "extends", "imports", "input", "inputs", "params", "let", "blocks",
-    "graph", "branches", "merge", "node", "outputs", "init",
+    "netspec", "name", "about", "reference", "weights", "extends", "imports", "input", "inputs", "params", "let",
+    "blocks", "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
-_PARAMETER_KEYS = ("type", "default", "about", "choices")
 _BLOCK_KEYS = (
     "about", "reference", "params", "inputs", "let", "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
@@ -128,7 +128,22 @@ class _Documents:
         network = parser.document(name, document.mapping, tuple(Scalar(i.name, i.span) for i in inputs))
         for block in parser.namespace.own:
             parser.namespace.block(block)
-        return Spec(network, inputs)
+        return Spec(network, inputs, *self.weights(parser, document.mapping.get("weights")))
+
+    def weights(self, parser: _Parser, source: Source | None) -> tuple[str, tuple[tuple[Scalar, Source], ...]]:
+        """Where trained weights are published, and the parameters that they need."""
+        needs: tuple[tuple[Scalar, Source], ...] = ()
+        if isinstance(source, Mapping):
+            parser.check_keys(source, ("published", "needs"), "`weights`")
+            needed = source.get("needs")
+            needs = tuple(needed.entries) if isinstance(needed, Mapping) else ()
+            source = source.get("published") or source
+        text = source.text if isinstance(source, Scalar) else ""
+        if source is not None and not re.fullmatch(r"torchvision/[a-z0-9_]+", text):
+            help = ("write `torchvision/` and the name of a model, such as `torchvision/resnet50`",)
+            message = "`weights` says where trained weights are published"
+            self.reporter.error("wrong-value", message, source.span, help=help)
+        return text, needs
 
     def namespace(self, document: Document, chain: tuple[Any, ...]) -> Namespace:
         namespace = Namespace(self)
@@ -303,10 +318,9 @@ class _Parser:
 
     def _parameter(self, key: Scalar, value: Source) -> ParameterSpec:
         if isinstance(value, Mapping):
-            if not any(entry.text in _PARAMETER_KEYS for entry, _ in value.entries):
-                help = (f"write `{key.text}: {{type: node, default: ...}}`",)
-                raise Problem("wrong-type", "a node that is a default stands behind `default`", help=help)
-            self.check_keys(value, _PARAMETER_KEYS, "a parameter")
+            if not any(entry.text in PARAMETER_KEYS for entry, _ in value.entries):
+                return ParameterSpec(key.text, "node", value, key.span)
+            self.check_keys(value, PARAMETER_KEYS, "a parameter")
             default = value.get("default")
             choices = tuple(s.text for s in self.scalars(value.get("choices"), "choices"))
             type = value.get("type")
@@ -667,7 +681,7 @@ def _check_free(name: str) -> None:
 def check_child_name(name: str) -> None:
     """Raise a `Problem` unless `name` can name a child of an `nn.Module`."""
     if not CHILD_NAME.match(name) or keyword.iskeyword(name):
-        help: tuple[str, ...] = ("use letters, digits and underscores, and no word of Python",)
+        help: tuple[str, ...] = ("use letters, digits, underscores and hyphens, and no word of Python",)
     elif name in MODULE_ATTRIBUTES:
         help = (f"`nn.Module` has an attribute `{name}`: choose another name, such as `{name}_`",)
     elif name == "x":

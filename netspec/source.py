@@ -243,7 +243,8 @@ class _Reader:
         context = getattr(error, "context", None)
         span = Span(self.file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
         notes = (re.sub(r"\s+", " ", str(context)),) if context else ()
-        self.reporter.error("invalid-yaml", f"invalid YAML: {problem}", span, notes=notes)
+        help = ("close the bracket, or quote an expression that has brackets of its own",) if "','" in problem else ()
+        self.reporter.error("invalid-yaml", f"invalid YAML: {problem}", span, notes=notes, help=help)
 
     def _stop(self) -> None:
         raise SpecError(self.reporter.diagnostics)

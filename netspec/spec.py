@@ -161,6 +161,8 @@ class Spec:
 
     network: BlockSpec
     inputs: tuple[InputSpec, ...]
+    weights: str = ""
+    weights_need: tuple[tuple[Scalar, Source], ...] = ()
 
 
 def _scalars(source: Source) -> Iterator[Scalar]:
@@ -179,7 +181,7 @@ def _scalars(source: Source) -> Iterator[Scalar]:
 
 _SHAPE_OF = re.compile(r"\b([A-Za-z][A-Za-z0-9_]*)\.[a-z]")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-CHILD_NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*|[0-9]{1,6})\Z")
+CHILD_NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]*|[0-9]{1,6})\Z")
 
 NODE_WORDS = (
     "from", "if", "repeat", "for", "do", "name", "connect", "training_only", "graph", "branches", "merge", "call",

@@ -33,10 +33,15 @@ class _Item(NamedTuple):
     training_only: bool = False
 
     @property
+    def source(self) -> bool:
+        """Has no input, such as a learned parameter."""
+        op = self.spec.op
+        return op is not None and op.text in OP_NAMES and op_class(op.text).arity[1] == 0
+
+    @property
     def aside(self) -> bool:
         """Off the main path, so never the default input of the node after it."""
-        op = self.spec.op
-        return self.training_only or (op is not None and op.text in OP_NAMES and op_class(op.text).arity[1] == 0)
+        return self.training_only or self.source
 
 
 @dataclass(eq=False, repr=False)
@@ -85,9 +90,8 @@ class BodyBuilder:
         spec = entry.node
         item = _Item("", spec, self.context, spec.span)
         if spec.loop is not None or spec.condition is not None or spec.training_only is not None:
-            self.fail(
-                Problem("unknown-word", "`for`, `if` and `training_only` need a graph around the node"), spec.span
-            )
+            message = "`for`, `if` and `training_only` need a graph around the node"
+            self.fail(Problem("unknown-word", message), spec.span)
             return None
         node = self.node(item, sources)
         if node is None or self.failed:
@@ -112,7 +116,7 @@ class BodyBuilder:
             try:
                 for inner in self.rows(spec, context):
                     if spec.splice is not None:
-                        if self.elaborator.condition(spec.condition, inner, "if"):
+                        if self.elaborator.condition(spec.condition, inner, default=True):
                             self.splice(spec.splice, entry, inner)
                     else:
                         self.add(entry, inner, span)
@@ -163,7 +167,7 @@ class BodyBuilder:
                 raise Problem("name-taken", f"there are two nodes `{name}`", help=help if entry.node.loop else ())
             self.taken.add(name)
         spec = entry.node
-        training_only = self.elaborator.condition(spec.training_only, context, "training_only")
+        training_only = self.elaborator.condition(spec.training_only, context, default=False)
         if training_only and (not self.root or entry.name is None):
             message = "`training_only` goes with the named nodes of the network itself, not with those of a block"
             assert spec.training_only is not None
@@ -250,6 +254,7 @@ class BodyBuilder:
     def scheduled(self, defaults: dict[str, str | None]) -> list[_Item]:
         """The items in the order they run: as written, each after what it needs; training-only ones at once."""
         by_name = {item.name: item for item in self.items}
+        position = {name: index for index, name in enumerate(by_name)}
         needs = {item.name: self.needs(item, defaults[item.name], by_name) for item in self.items}
         order: list[_Item] = []
         done: set[str] = set()
@@ -265,7 +270,7 @@ class BodyBuilder:
         for item in self.items:
             stack = [] if item.name in done else [item.name]
             while stack:
-                missing = sorted(needs[stack[-1]] - done, key=list(by_name).index)
+                missing = sorted(needs[stack[-1]] - done, key=position.__getitem__)
                 if not missing:
                     current = by_name[stack.pop()]
                     if current.name not in done:
@@ -284,10 +289,10 @@ class BodyBuilder:
     def needs(self, item: _Item, default: str | None, known: Mapping[str, _Item]) -> set[str]:
         """The nodes that must be elaborated before this one."""
         names = {reference.text.split(".")[0] for reference in self.references(item)}
-        if not names and default is not None:
+        if not names and default is not None and not item.source:
             names = {default}
         if item.spec.call is not None:
-            names.add(fill(item.spec.call.text, item.context.scope))
+            names.add(self.filled(item.spec.call, item).text)
         names |= {name for name in item.spec.shape_names if name not in item.context.scope}
         return {name for name in names if name in known}
 
@@ -299,18 +304,25 @@ class BodyBuilder:
         if spec.positional is not None and named_op in OP_NAMES and op_class(named_op).merges:
             items = spec.positional.items if isinstance(spec.positional, Sequence) else [spec.positional]
             found += tuple(value for value in items if isinstance(value, Scalar))
-        return tuple(
-            Scalar(fill(name.text, item.context.scope), name.span) if "{" in name.text else name for name in found
-        )
+        return tuple(self.filled(name, item) for name in found)
+
+    def filled(self, name: Scalar, item: _Item) -> Scalar:
+        """The name that a template stands for. Raises `Problem`."""
+        if "{" not in name.text:
+            return name
+        try:
+            return Scalar(fill(name.text, item.context.scope), name.span)
+        except Problem as problem:
+            raise problem.place(name.inner) from None
 
     def wire(self, item: _Item, default: str | None) -> None:
         """Find the inputs of a node and put it into the body."""
         try:
             references = self.references(item)
-            if item.spec.op is not None and item.aside and not item.training_only and not references:
+            if item.source and not references:
                 values: list[Value | None] = []
             elif references:
-                values = [self.resolve(reference, item) for reference in references]
+                values = [self.resolve(reference) for reference in references]
             else:
                 values = [self.first(default)] if default is not None else []
         except Problem as problem:
@@ -337,16 +349,15 @@ class BodyBuilder:
         values = self.values.get(name)
         return values[0] if values else None
 
-    def resolve(self, reference: Scalar, item: _Item | None = None) -> Value | None:
+    def resolve(self, reference: Scalar) -> Value | None:
         """The value that `name` or `name.output` refers to; None when its node failed. Raises `Problem`."""
         name, _, output = reference.text.partition(".")
         if name not in self.values:
             help = suggest(name, self.values)
             if not help and name in self.context.scope:
                 help = (f"`{name}` is a number here, not a node",)
-            raise Problem("unknown-node", f"unknown node `{name}`", label="not in this graph", help=help).place(
-                reference.span
-            )
+            problem = Problem("unknown-node", f"unknown node `{name}`", label="not in this graph", help=help)
+            raise problem.place(reference.span)
         values = self.values[name]
         if values is None:
             return None
@@ -414,7 +425,7 @@ class BodyBuilder:
         spec, elaborator = item.spec, self.elaborator
         context = self.scoped(item, inputs)
         types = tuple(value.type for value in inputs)
-        shares = fill(spec.call.text, context.scope) if spec.call is not None else None
+        shares = self.filled(spec.call, item) if spec.call is not None else None
         elaborator.wiring = Wiring(tuple(value.name for value in inputs), self.absence_notes(item))
         with elaborator.inside(item.name):
             try:
@@ -424,8 +435,8 @@ class BodyBuilder:
                         raise Problem("wrong-inputs", "a node without input cannot be left out by `if`")
                     self.absent[item.name] = reason
                     return None
-                if shares is not None and spec.call is not None:
-                    instance = self.shared(Scalar(shares, spec.call.span), types)
+                if shares is not None:
+                    instance = self.shared(shares, types)
                 elif spec.repeat is not None:
                     instance = self.repeated(item, context, types)
                 else:
@@ -442,9 +453,8 @@ class BodyBuilder:
             Value(f"{item.name}.{label}" if several else item.name, type)
             for label, type in zip(labels, instance.outputs, strict=True)
         )
-        node = Node(
-            item.name, instance.kind, instance.target, inputs, outputs, item.spec.span, item.training_only, shares
-        )
+        owner = shares.text if shares is not None else None
+        node = Node(item.name, instance.kind, instance.target, inputs, outputs, spec.span, item.training_only, owner)
         self.nodes[item.name] = node
         return node
 
@@ -459,7 +469,7 @@ class BodyBuilder:
 
     def absence(self, spec: NodeSpec, context: Context) -> str | None:
         """Why a node is not there, or None when it is."""
-        if spec.condition is not None and not self.elaborator.condition(spec.condition, context, "if"):
+        if spec.condition is not None and not self.elaborator.condition(spec.condition, context, default=True):
             return f"`{spec.condition.text}` is false"
         if spec.parameter and spec.op is not None and context.scope.get(spec.op.text) is None:
             return f"`{spec.op.text}` is none"
@@ -525,7 +535,8 @@ class BodyBuilder:
         own = set(loop_names(spec.loop.targets)) if spec.loop else set()
         source = current = Value("x", types[0])
         nodes: list[Node] = []
-        schedule: list[Node] = []
+        joins: list[Node] = []
+        names: set[str] = set()
         for position in range(count):
             implicit = {"i": position, "first": position == 0, "last": position == count - 1}
             variables = {name: value for name, value in implicit.items() if name not in own}
@@ -535,7 +546,7 @@ class BodyBuilder:
             if spec.copy_name is not None:
                 name = fill(spec.copy_name.text, inner.scope)
                 check_child_name(name)
-                if any(node.name == name for node in nodes):
+                if name in names:
                     message = f"two copies have the name `{name}`"
                     raise Problem("name-taken", message, help=("use `{i}` in it",)).place(spec.copy_name.span)
             with self.elaborator.inside(name):
@@ -548,13 +559,12 @@ class BodyBuilder:
                 name, instance.kind, instance.target, (current,), (Value(name, instance.outputs[0]),), spec.span
             )
             nodes.append(node)
-            schedule.append(node)
+            names.add(name)
             current = node.outputs[0]
             if spec.dense:
-                joined = self.joined(f"concat{position + 1}", node, spec)
-                schedule.append(joined)
-                current = joined.outputs[0]
-        joins = [node for node in schedule if node not in nodes]
+                joins.append(self.joined(f"concat{position + 1}", node, spec))
+                current = joins[-1].outputs[0]
+        schedule = [step for pair in zip(nodes, joins, strict=True) for step in pair] if spec.dense else nodes
         body = Body(
             "repeat",
             "graph" if spec.dense else "chain",

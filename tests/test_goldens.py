@@ -13,15 +13,18 @@ from tests.conftest import Golden
 
 GOLDENS = Path(__file__).parent / "goldens"
 
+FAMILIES = [name for name, path in shipped_specs().items() if "\nextends:" not in path.read_text(encoding="utf-8")]
+"""The specs that stand on their own; the others vary one of them."""
+
 LINES = {"resnet50": 60, "resnext50_32x4d": 8, "googlenet": 70}
 
 
-@pytest.mark.parametrize("name", shipped_specs())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_graph_is_the_golden_one(name: str, golden: Golden) -> None:
     golden(GOLDENS / f"{name}.graph.txt", str(netspec.load(name)) + "\n")
 
 
-@pytest.mark.parametrize("name", shipped_specs())
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_summary_is_the_golden_one(name: str, golden: Golden) -> None:
     golden(GOLDENS / f"{name}.summary.txt", to_summary(netspec.load(name)).text(depth=3) + "\n")
 
@@ -54,8 +57,13 @@ ARGUMENTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", library_blocks())
-def test_every_library_block_builds(name: str) -> None:
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_a_library_block_builds(name: str) -> None:
     text = f"netspec: 1\ninput: [8, 16, 16]\ngraph: {{a: {{{name}: {ARGUMENTS[name]}}}}}\n"
     graph = netspec.loads(text)
     assert list(graph.state()) == list(graph.build(device="meta").state_dict())
+
+
+def test_every_library_block_is_built_here_or_part_of_a_spec() -> None:
+    parts = {node.kind for name in FAMILIES for _, node in netspec.load(name).walk()}
+    assert set(library_blocks()) <= parts | set(ARGUMENTS) | {"imagenet_to_inception"}

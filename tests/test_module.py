@@ -152,7 +152,7 @@ def test_a_traceback_shows_the_line_that_failed(resnet: Any) -> None:
     with pytest.raises(RuntimeError) as caught:
         resnet(torch.randn(1, 4, 64, 64))
     text = "".join(traceback.format_exception(caught.value))
-    assert "x = self.conv1(x)  # resnet18.yaml:8" in text
+    assert "x = self.conv1(x)  # resnet18.yaml:9" in text
 
 
 def test_no_tensor_outlives_its_last_use(resnet: Any) -> None:

@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.swin_transformer import ShiftedWindowAttentionV2
 
 import netspec.ops
 from netspec.diagnostics import Problem
@@ -101,6 +102,10 @@ def whole(*shape: int) -> TensorType:
     return TensorType(shape, batched=False)
 
 
+def whole_ints(*shape: int) -> TensorType:
+    return TensorType(shape, "int64", batched=False)
+
+
 SEQUENCE, SIGNAL, IMAGE, VOLUME = (5, 8), (4, 9), (4, 9, 10), (4, 5, 6, 7)
 MAPS = (SIGNAL, IMAGE, VOLUME)
 ANY_RANK = ((), (6,), *MAPS)
@@ -114,6 +119,8 @@ ACCEPTED = [
     *(case(op, whole(4, 1)) for op in PLAIN_ACTIVATIONS),
     case("celu", IMAGE),
     case("celu", IMAGE, alpha=-2.0),
+    case("clamp", IMAGE, min=-1, max=2.5),
+    case("clamp", whole(4, 1, 1), max=4.6),
     case("elu", IMAGE, alpha=0.5),
     case("gelu", IMAGE),
     case("gelu", IMAGE, approximate="tanh"),
@@ -137,6 +144,9 @@ ACCEPTED = [
     case("softshrink", IMAGE, lambd=0.0),
     case("threshold", IMAGE, threshold=0.1, value=20),
     # attention
+    case("mask_segments", (2, 5, 5), ints(2, 5)),
+    case("mask_segments", (3, 2, 5, 5), whole_ints(3, 1, 5), penalty=1e4),
+    case("mask_segments", whole(5, 5), whole_ints(5)),
     case("multihead_attention", SEQUENCE, num_heads=2),
     case("multihead_attention", SEQUENCE, num_heads=1, dropout=0.1, bias=False),
     case("multihead_attention", SEQUENCE, num_heads=4, add_bias_kv=True),
@@ -163,6 +173,10 @@ ACCEPTED = [
     # linear
     *(case("linear", shape, out_features=7) for shape in ((6,), SIGNAL, VOLUME)),
     case("linear", SEQUENCE, out_features=7, bias=False),
+    case("linear", whole(4, 8), out_features=7),
+    case("affine", SEQUENCE, whole(3, 8)),
+    case("affine", IMAGE, whole(3, 10), whole(3)),
+    case("affine", whole(4, 8), whole(3, 8), whole(3)),
     # merge
     case("add", IMAGE, IMAGE, IMAGE),
     case("add", IMAGE, whole(4, 1, 1)),
@@ -178,6 +192,13 @@ ACCEPTED = [
     case("concat", whole(1, 1, 8), (5, 8)),
     case("concat", (5, 8), whole(1, 5, 2), whole(1, 5, 1), dim=2),
     case("concat", whole(3, 8), whole(5, 8), dim=0),
+    case("lookup", whole(6, 8), whole_ints(5, 5)),
+    case("lookup", whole(6, 8), ints(5)),
+    case("lookup", whole(6, 8), whole_ints(5), dim=-1),
+    case("lookup", IMAGE, whole_ints(7), dim=1),
+    case("lookup", bools(4, 3), whole_ints(2, 2), dim=2),
+    case("times", IMAGE, factor=0.125),
+    case("times", whole(4), factor=-2),
     case("matmul", (5, 8), (8, 3)),
     case("matmul", (2, 5, 8), (2, 8, 3)),
     case("matmul", (5, 8), whole(8, 3)),
@@ -200,6 +221,9 @@ ACCEPTED = [
     case("local_response_norm", SIGNAL, size=2),
     case("local_response_norm", IMAGE, size=5, alpha=1e-3, beta=0.5, k=2),
     case("local_response_norm", VOLUME, size=9),
+    case("normalize", IMAGE),
+    case("normalize", IMAGE, p=1, dim=-1, eps=1e-6),
+    case("normalize", whole(3, 8), dim=0),
     # pooling
     *(case(op, shape, output_size=(3,)) for op in ("adaptive_avg_pool", "adaptive_max_pool") for shape in MAPS),
     case("adaptive_avg_pool", IMAGE, output_size=20),
@@ -255,6 +279,20 @@ ACCEPTED = [
     case("permute", whole(2, 3), dims=(1, 0)),
     case("transpose", IMAGE, dim0=1, dim1=-1),
     case("transpose", whole(2, 3), dim0=0, dim1=1),
+    case("roll", IMAGE, shifts=3, dims=-1),
+    case("roll", bools(4, 3), shifts=(-20, 1), dims=(1, 2)),
+    case("roll", whole(4, 3), shifts=1, dims=0),
+    case("roll_segments", (7, 9, 4), shifts=(-2, 3), dims=(1, 2)),
+    case("roll_segments", SEQUENCE, shifts=0, dims=-2),
+    case("window_partition", (6, 9, 4), window_size=3),
+    case("window_partition", (6, 9, 4, 2), window_size=(2, 3)),
+    case("window_partition", (4, 6, 9), window_size=(3,), channels_first=True),
+    case("window_partition", (4, 6, 9, 2), window_size=(3, 3, 1), channels_first=True),
+    case("window_partition", whole_ints(6, 9), window_size=(3, 3)),
+    case("window_reverse", (6, 9, 4), window_size=3, size=(6, 9)),
+    case("window_reverse", (9, 6, 4, 2), window_size=(2, 3), size=(6, 9)),
+    case("window_reverse", (6, 9, 4), window_size=3, size=(6, 9), channels_first=True),
+    case("window_reverse", whole(5, 2, 3), window_size=2, size=(10,)),
     *(case("channel_shuffle", shape, groups=2) for shape in (*MAPS, bools(4, 3))),
     case("pixel_shuffle", IMAGE, upscale_factor=2),
     case("pixel_shuffle", (2, 9, 4, 5), upscale_factor=3),
@@ -286,6 +324,8 @@ ACCEPTED = [
     case("chunk", IMAGE, chunks=4, dim=2),
     case("chunk", (7,), chunks=5),
     case("chunk", (2,), chunks=5),
+    case("unbind", IMAGE),
+    case("unbind", whole(2, 3), dim=0),
     case("mean", IMAGE, dim=(2, 3)),
     case("mean", IMAGE, dim=(-1,), keepdim=True),
     case("mean", whole(2, 3), dim=(0,)),
@@ -306,6 +346,10 @@ ACCEPTED = [
     case("embedding", ints(5), num_embeddings=10, embedding_dim=4, padding_idx=-10),
     case("parameter", shape=(1, 5, 8)),
     case("parameter", shape=()),
+    case("relative_position_index", window_size=(3,)),
+    case("relative_position_index", window_size=(2, 3, 2), flatten=True),
+    case("relative_position_offsets", window_size=(3,)),
+    case("relative_position_offsets", window_size=(2, 5)),
 ]
 
 
@@ -330,6 +374,7 @@ REJECTED = [
     # activation
     Rejected("wrong-value", "alpha", case("celu", IMAGE, alpha=0)),
     Rejected("wrong-type", "approximate", case("gelu", IMAGE, approximate="erf"), "nn.GELU('erf')(x)"),
+    Rejected("missing-argument", None, case("clamp", IMAGE), "x.clamp()"),
     Rejected("does-not-divide", "dim", case("glu", IMAGE, dim=2)),
     Rejected("invalid-axis", "dim", case("glu", IMAGE, dim=4)),
     Rejected("wrong-value", "max_val", case("hardtanh", IMAGE, min_val=1, max_val=1)),
@@ -342,6 +387,12 @@ REJECTED = [
     Rejected("invalid-axis", "dim", case("softmin", whole(3), dim=1)),
     Rejected("wrong-type", "lambd", case("softshrink", IMAGE, lambd=-1), "F.softshrink(x, -1.0)"),
     # attention
+    Rejected(
+        "shape-mismatch",
+        None,
+        case("mask_segments", (2, 5, 5), ints(2, 4)),
+        "x - (y[..., None] != y[..., None, :]) * 1",
+    ),
     Rejected("does-not-divide", "num_heads", case("multihead_attention", SEQUENCE, num_heads=3)),
     Rejected("shape-mismatch", None, case("multihead_attention", SEQUENCE, (6, 8), (7, 8), num_heads=2)),
     Rejected(
@@ -376,6 +427,9 @@ REJECTED = [
     # linear
     Rejected("wrong-rank", None, case("linear", (), out_features=7), "nn.Linear(7, 7)(x)"),
     Rejected("wrong-dtype", None, case("linear", ints(6), out_features=7)),
+    Rejected("shape-mismatch", None, case("affine", SEQUENCE, whole(3, 7))),
+    Rejected("shape-mismatch", None, case("affine", SEQUENCE, whole(3, 8), whole(4))),
+    Rejected("wrong-rank", None, case("affine", (), whole(3, 8)), "F.linear(x[0], y)"),
     # merge
     Rejected("shape-mismatch", None, case("add", IMAGE, (5, 9, 10))),
     Rejected("shape-mismatch", None, case("mul", (5, 8), whole(5, 5, 8))),
@@ -384,6 +438,8 @@ REJECTED = [
     Rejected("shape-mismatch", None, case("concat", IMAGE, SIGNAL)),
     Rejected("invalid-axis", "dim", case("concat", IMAGE, IMAGE, dim=4)),
     Rejected("shape-mismatch", None, case("concat", whole(2, 1, 8), (5, 8))),
+    Rejected("wrong-dtype", None, case("lookup", whole(6, 8), whole(5))),
+    Rejected("invalid-axis", "dim", case("lookup", whole(6, 8), whole_ints(5), dim=2), "x[:, :, y]"),
     Rejected("shape-mismatch", None, case("matmul", (5, 8), (7, 3))),
     Rejected("shape-mismatch", None, case("matmul", (2, 5, 8), (4, 8, 3))),
     # normalization
@@ -396,6 +452,7 @@ REJECTED = [
     Rejected("wrong-rank", "axes", case("layer_norm", (6,), axes=2), "nn.LayerNorm((3, 6, 6))(x)"),
     Rejected("wrong-rank", None, case("local_response_norm", (6,), size=2)),
     Rejected("missing-argument", None, case("local_response_norm", IMAGE), "nn.LocalResponseNorm(0)(x)"),
+    Rejected("invalid-axis", "dim", case("normalize", IMAGE, dim=4)),
     # pooling
     Rejected(
         "wrong-rank",
@@ -449,6 +506,38 @@ REJECTED = [
     Rejected("invalid-axis", "dims", case("permute", IMAGE, dims=(0, 1, 2, 4))),
     Rejected("invalid-axis", "dims", case("permute", IMAGE, dims=(0, 1, 1, 2))),
     Rejected("invalid-axis", "dim1", case("transpose", IMAGE, dim0=1, dim1=4)),
+    Rejected("wrong-rank", "shifts", case("roll", IMAGE, shifts=(1, 2, 3), dims=(1, 2)), "x.roll((1, 2, 3), (1, 2))"),
+    Rejected("invalid-axis", "dims", case("roll", IMAGE, shifts=1, dims=4)),
+    Rejected("wrong-rank", "shifts", case("roll_segments", IMAGE, shifts=1, dims=(1, 2)), "x.roll(1, (1, 2))"),
+    Rejected(
+        "does-not-divide",
+        "window_size",
+        case("window_partition", (6, 9, 4), window_size=4),
+        "x.view(-1, 1, 4, 2, 4, 4)",
+    ),
+    Rejected("wrong-rank", "window_size", case("window_partition", (4,), window_size=2), "x.unfold(2, 2, 2)"),
+    Rejected(
+        "wrong-rank",
+        "window_size",
+        case("window_partition", (6, 9), window_size=(2, 3, 1)),
+        "x.unfold(1, 2, 2).unfold(2, 3, 3).unfold(5, 1, 1)",
+    ),
+    Rejected(
+        "does-not-divide",
+        "window_size",
+        case("window_reverse", (6, 9, 4), window_size=4, size=(6, 9)),
+        "x.view(-1, 1, 2, 4, 4, 4)",
+    ),
+    Rejected(
+        "shape-mismatch", "size", case("window_reverse", (6, 9, 4), window_size=3, size=(6, 6)), "x.view(3, 6, 6, 4)"
+    ),
+    Rejected(
+        "wrong-rank",
+        "window_size",
+        case("window_reverse", (6, 9, 4), window_size=(3, 3), size=(6,)),
+        "x.view(3, 2, -1, 7)",
+    ),
+    Rejected("wrong-rank", None, case("window_reverse", (6,), window_size=1, size=(6,)), "x[:, :, 0]"),
     Rejected("does-not-divide", "groups", case("channel_shuffle", IMAGE, groups=3)),
     Rejected("wrong-rank", None, case("channel_shuffle", (4,), groups=2)),
     Rejected("does-not-divide", "upscale_factor", case("pixel_shuffle", IMAGE, upscale_factor=4)),
@@ -478,6 +567,7 @@ REJECTED = [
     Rejected("wrong-value", "index", case("select", IMAGE, dim=1, index=-5)),
     Rejected("shape-mismatch", "split_size", case("split", IMAGE, split_size=(1, 2)), "x.split((1, 2), 1)"),
     Rejected("invalid-axis", "dim", case("chunk", IMAGE, chunks=2, dim=4), "x.chunk(2, 4)"),
+    Rejected("invalid-axis", "dim", case("unbind", IMAGE, dim=4), "x.unbind(4)"),
     Rejected("invalid-axis", "dim", case("mean", IMAGE, dim=(1, -3))),
     Rejected("invalid-axis", "dim", case("sum", IMAGE, dim=(4,))),
     Rejected("wrong-dtype", None, case("mean", ints(4, 3), dim=(1,))),
@@ -517,6 +607,8 @@ STRICTER = [
             ("select", "dim", {"dim": 0, "index": 1}, "x[1]"),
             ("split", "dim", {"split_size": 2, "dim": 0}, "x.split(2)"),
             ("chunk", "dim", {"chunks": 2, "dim": 0}, "x.chunk(2)"),
+            ("unbind", "dim", {"dim": 0}, "x.unbind(0)"),
+            ("roll", "dims", {"shifts": 1, "dims": 0}, ""),
             ("squeeze", "dim", {"dim": 0}, ""),
             ("unsqueeze", "dim", {"dim": 0}, ""),
         )
@@ -525,7 +617,33 @@ STRICTER = [
     Rejected("shape-mismatch", None, case("add", SEQUENCE, whole(1, 1, *SEQUENCE)), "", _BATCH_AXIS),
     Rejected("shape-mismatch", "shape", case("reshape", (8,), shape=(4,)), "x.reshape(-1, 4)", _BATCH_AXIS),
     Rejected("wrong-rank", "padding", case("pad", SIGNAL, padding=(1,) * 6), "F.pad(x, (1,) * 6)", _BATCH_AXIS),
-    Rejected("wrong-rank", None, case("linear", whole(4, 8), out_features=7), "", _UNBATCHED),
+    Rejected("wrong-value", "min", case("clamp", IMAGE, min=2, max=1), "", _EXPLICIT),
+    Rejected("wrong-dtype", None, case("mask_segments", (5, 5), (5,)), "", "segments are counted"),
+    Rejected("wrong-rank", None, case("mask_segments", (5, 5), ints()), "x - 0", "segments have an axis"),
+    Rejected(
+        "wrong-rank", None, case("affine", (5, 8), (3, 8)), "F.linear(x, y[0])", "its weights are those of all samples"
+    ),
+    Rejected(
+        "wrong-rank", None, case("affine", (5, 8), whole(8)), "", "PyTorch takes it for one row and drops the axis"
+    ),
+    Rejected("shape-mismatch", "dim", case("lookup", IMAGE, ints(7), dim=1), "", _BATCH_AXIS),
+    Rejected("shape-mismatch", "dim", case("lookup", whole(6, 8), ints(7), dim=1), "", _BATCH_AXIS),
+    Rejected("invalid-axis", "dims", case("roll", IMAGE, shifts=(1, 2), dims=(1, -3)), "", _EXPLICIT),
+    Rejected("wrong-value", "dim", case("unbind", (5000,)), "x.unbind(1)", "a guard against typos"),
+    Rejected(
+        "wrong-value",
+        "window_size",
+        case("relative_position_offsets", window_size=(1,)),
+        "torch.zeros(1) / 0",
+        "no offset but 0",
+    ),
+    Rejected(
+        "wrong-value",
+        "window_size",
+        case("relative_position_index", window_size=(3000,)),
+        "torch.zeros(1)",
+        "a guard against typos",
+    ),
     Rejected("wrong-rank", None, case("dropout", whole(4, 8)), "", _UNBATCHED),
     Rejected("wrong-rank", None, case("matmul", (8,), whole(8, 3)), "", "use `linear`, or `unsqueeze` before it"),
     Rejected(
@@ -984,3 +1102,33 @@ def test_a_parameter_in_a_concat_is_repeated_for_each_sample() -> None:
 def test_a_kernel_wider_than_the_input_fits_with_ceil_mode() -> None:
     pool = case("max_pool", (4, 2, 2), kernel_size=3, stride=2, ceil_mode=True)
     assert pool.create().outputs(*pool.inputs)[0].shape == (4, 1, 1)
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_windows_are_put_back_where_they_were(channels_first: bool) -> None:
+    shape = (4, 6, 9) if channels_first else (6, 9, 4)
+    x = torch.rand(2, *shape)
+    arguments: dict[str, Any] = {"window_size": (2, 3), "channels_first": channels_first}
+    partition = case("window_partition", shape, **arguments).create().torch(TensorType(shape))
+    windows = run(partition, None, [x])[0]
+    assert torch.equal(windows[:, 1, :, 0], (x[:, 0] if channels_first else x[..., 0])[:, :2, 3:6].flatten(1))
+    reverse = case("window_reverse", size=(6, 9), **arguments).create().torch(TensorType((9, 6, 4)))
+    assert torch.equal(run(reverse, None, [windows])[0], x)
+
+
+def test_segments_tell_the_two_sides_of_the_seam_apart() -> None:
+    call = case("roll_segments", shifts=(-1, 2), dims=(1, 2)).create().torch(TensorType((3, 4, 8)))
+    segments = run(call, None, [torch.zeros(1, 3, 4, 8)])[0]
+    assert segments.tolist() == [[0, 0, 2, 2], [0, 0, 2, 2], [1, 1, 3, 3]]
+    mask = case("mask_segments", penalty=5).create().torch(TensorType((4, 4)), whole_ints(4))
+    scores = run(mask, None, [torch.zeros(1, 4, 4), segments[0]])[0]
+    assert scores[0, 0].tolist() == [0, 0, -5, -5]
+
+
+@pytest.mark.parametrize("window", [(2, 3), (7, 7), (8, 8), (12, 16)], ids=str)
+def test_relative_positions_are_those_of_swin(window: tuple[int, int]) -> None:
+    swin = ShiftedWindowAttentionV2(8, list(window), [0, 0], 2)
+    index = case("relative_position_index", window_size=window, flatten=True).create().torch()
+    offsets = case("relative_position_offsets", window_size=window).create().torch()
+    assert torch.equal(run(index, None, [])[0], swin.get_buffer("relative_position_index"))
+    assert torch.equal(run(offsets, None, [])[0], swin.get_buffer("relative_coords_table"))

@@ -1,7 +1,13 @@
-"""A spec is the network: everything about it equals torchvision's, bit for bit."""
+"""A spec is the network: everything about it equals torchvision's, bit for bit.
+
+Every model that torchvision classifies pictures with is compared on the meta device: keys, shapes, parameters, costs.
+All that fit a small machine are compared in full as well: initial weights, outputs, gradients, buffers. The largest are
+marked `heavy`, which `python tasks.py heavy` runs and a plain run leaves out.
+"""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,23 +17,37 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torchvision.models.regnet import BlockParams
 
 import netspec
 from netspec import Graph
+from netspec.catalog import shipped_specs
 
-MODELS = {
-    "alexnet": 96,
-    "vgg16": 64,
-    "googlenet": 96,
-    "inception_v3": 299,  # its auxiliary classifier does not fit a smaller picture
-    "resnet18": 64,
-    "resnet50": 64,
-    "resnext50_32x4d": 64,
-    "densenet121": 64,
-    "mobilenet_v2": 64,
-    "efficientnet_b0": 64,
-}
-"""Name of each model, and a size other than its own at which it is trained."""
+NAMES = torchvision.models.list_models(module=torchvision.models)
+
+WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
+
+TRAIN_SIZES = {"inception_v3": 299, "googlenet": 96}
+"""Pictures are 64 pixels wide in training, unless an auxiliary classifier needs more."""
+
+FIXED_SIZE = tuple(name for name in NAMES if name.startswith(("vit_", "swin_", "maxvit")))
+"""Models whose modules are built for pictures of one size: windows and positions are part of the code."""
+
+HEAVY_PARAMETERS = 60_000_000
+REPRESENTATIVES = ("alexnet", "vgg16", "vit_b_32")
+"""Models above that size which are compared in full in every run, one of each large family."""
+
+
+def published(name: str) -> dict[str, Any]:
+    meta: dict[str, Any] = torchvision.models.get_model_weights(name).DEFAULT.meta
+    return meta
+
+
+def heavy(name: str) -> bool:
+    return published(name)["num_params"] > HEAVY_PARAMETERS and name not in REPRESENTATIVES
+
+
+IN_FULL = [pytest.param(name, marks=pytest.mark.heavy) if heavy(name) else name for name in NAMES]
 
 
 @dataclass(frozen=True)
@@ -39,11 +59,9 @@ class Pair:
     theirs: nn.Module
     ours: nn.Module
 
-
-@lru_cache(maxsize=1)
-def make_pair(name: str) -> Pair:
-    graph = netspec.load(name)
-    return Pair(name, graph, *made(name, graph))
+    @property
+    def train_size(self) -> int:
+        return self.graph.inputs["x"].spatial[0] if self.name in FIXED_SIZE else TRAIN_SIZES.get(self.name, 64)
 
 
 def made(name: str, graph: Graph, **options: Any) -> tuple[nn.Module, nn.Module]:
@@ -53,7 +71,28 @@ def made(name: str, graph: Graph, **options: Any) -> tuple[nn.Module, nn.Module]
     return theirs, graph.build()
 
 
-@pytest.fixture(params=MODELS, scope="module")
+def made_on_meta(name: str, **options: Any) -> nn.Module:
+    """torchvision's model without memory. RegNet computes its widths with tensors, which need a real device."""
+    widths = BlockParams.from_init_params
+
+    def on_cpu(*arguments: Any, **keywords: Any) -> BlockParams:
+        with torch.device("cpu"):
+            return widths(*arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
+        patch.setattr(BlockParams, "from_init_params", on_cpu)
+        made: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return made
+
+
+@lru_cache(maxsize=1)
+def make_pair(name: str) -> Pair:
+    gc.collect()
+    graph = netspec.load(name)
+    return Pair(name, graph, *made(name, graph))
+
+
+@pytest.fixture(params=IN_FULL, scope="module")
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     yield make_pair(request.param)
     make_pair.cache_clear()
@@ -67,38 +106,42 @@ def same(ours: Any, theirs: Any) -> bool:
     return len(ours) == len(theirs) and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_state_dict_keys_are_equal_and_in_the_same_order(pair: Pair) -> None:
-    ours, theirs = pair.ours.state_dict(), pair.theirs.state_dict()
-    assert list(ours) == list(theirs)
-    assert [(v.shape, v.dtype) for v in ours.values()] == [(v.shape, v.dtype) for v in theirs.values()]
+# Every model, on the meta device -------------------------------------------------------------------------------------
 
 
-def test_the_graph_knows_the_state_dict_without_building_it(pair: Pair) -> None:
-    static = pair.graph.state()
-    built = pair.theirs.state_dict()
-    assert [(key, state.shape, state.dtype) for key, state in static.items()] == [
-        (key, tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in built.items()
-    ]
+def test_every_classification_model_of_torchvision_ships() -> None:
+    assert len(NAMES) == 80
+    assert set(NAMES) <= set(shipped_specs())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_keys_shapes_dtypes_and_parameters_are_equal(name: str) -> None:
+    graph = netspec.load(name)
+    theirs = made_on_meta(name)
+    expected = [(key, tuple(value.shape), str(value.dtype)[6:]) for key, value in theirs.state_dict().items()]
+    assert [(key, state.shape, state.dtype) for key, state in graph.state().items()] == expected
+    ours = graph.build(device="meta").state_dict()
+    assert [(key, tuple(value.shape), str(value.dtype)[6:]) for key, value in ours.items()] == expected
+    trained = {key for key, state in graph.state().items() if state.trainable}
+    assert trained == {key for key, _ in theirs.named_parameters()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_and_macs_are_those_that_torchvision_publishes(name: str) -> None:
+    meta = published(name)
+    graph = netspec.load(name)
+    counted = graph.parameters
+    if name == "googlenet":
+        counted = netspec.load(name, aux_logits=False).parameters  # published without the auxiliary classifiers
+    assert counted == meta["num_params"]
+    assert graph.macs / 1e9 == pytest.approx(meta["_ops"], abs=0.0006)
+
+
+# In full -------------------------------------------------------------------------------------------------------------
 
 
 def test_initial_weights_under_one_seed_are_equal(pair: Pair) -> None:
     assert same(pair.ours.state_dict().values(), pair.theirs.state_dict().values())
-
-
-def test_parameters_and_macs_equal_the_published_ones(pair: Pair) -> None:
-    meta = torchvision.models.get_model_weights(pair.name).DEFAULT.meta
-    graph = pair.graph
-    if pair.name in ("googlenet", "inception_v3"):
-        graph = netspec.load(pair.name, aux_logits=False)  # the published figures leave the auxiliary heads out
-    published = meta["num_params"]
-    if pair.name == "inception_v3":
-        published = sum(p.numel() for n, p in pair.theirs.named_parameters() if not n.startswith("AuxLogits"))
-        assert pair.graph.parameters == meta["num_params"], "for this one, parameters include the auxiliary head"
-    elif pair.name == "googlenet":
-        published = sum(p.numel() for n, p in pair.theirs.named_parameters() if not n.startswith("aux"))
-        assert published == meta["num_params"]
-    assert graph.parameters == published
-    assert graph.macs / 1e9 == pytest.approx(meta["_ops"], abs=0.0006)
 
 
 def test_weights_load_strictly_both_ways(pair: Pair) -> None:
@@ -108,17 +151,18 @@ def test_weights_load_strictly_both_ways(pair: Pair) -> None:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_eval_outputs_are_equal(pair: Pair, batch: int) -> None:
-    own = pair.graph.inputs["x"].spatial[0]
+    height = width = pair.graph.inputs["x"].spatial[0]
+    if batch > 1 and pair.name not in FIXED_SIZE:
+        height, width = max(pair.train_size, 96), 128
     pair.ours.eval(), pair.theirs.eval()
-    pictures = torch.randn(batch, 3, own if batch == 1 else max(MODELS[pair.name], 96), own if batch == 1 else 128)
+    pictures = torch.randn(batch, 3, height, width)
     with torch.inference_mode():
         assert torch.equal(pair.ours(pictures), pair.theirs(pictures))
 
 
 def test_train_outputs_gradients_and_buffers_are_equal(pair: Pair) -> None:
     pair.ours.train(), pair.theirs.train()
-    size = MODELS[pair.name]
-    pictures = torch.randn(2, 3, size, size)
+    pictures = torch.randn(2, 3, pair.train_size, pair.train_size)
     outputs = []
     for module in (pair.ours, pair.theirs):
         module.zero_grad()
@@ -133,13 +177,23 @@ def test_train_outputs_gradients_and_buffers_are_equal(pair: Pair) -> None:
     assert same(list(pair.ours.buffers()), list(pair.theirs.buffers()))
 
 
-def test_another_number_of_classes_is_equal(pair: Pair) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_another_number_of_classes_is_equal(name: str) -> None:
     options: dict[str, Any] = {"num_classes": 7}
-    if pair.name in ("googlenet", "inception_v3"):
-        options["aux_logits"] = False
-    theirs, ours = made(pair.name, netspec.load(pair.name, **options), **options)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    assert same(ours.state_dict().values(), theirs.state_dict().values())
+    if name in WITH_AUXILIARY_HEADS:
+        options |= {"aux_logits": False, "init_weights": False}
+    ours = netspec.load(name, **{key: value for key, value in options.items() if key != "init_weights"}).state()
+    theirs = made_on_meta(name, **options).state_dict()
+    assert [(key, state.shape) for key, state in ours.items()] == [(k, tuple(v.shape)) for k, v in theirs.items()]
+
+
+@pytest.mark.parametrize("name", WITH_AUXILIARY_HEADS)
+def test_pictures_can_be_prepared_as_the_published_weights_need_them(name: str) -> None:
+    options: dict[str, Any] = {"transform_input": True, "aux_logits": False}
+    theirs = torchvision.models.get_model(name, weights=None, init_weights=False, **options).eval()
+    ours = netspec.load(name, **options).build(weights=theirs.state_dict()).eval()
+    pictures = torch.randn(2, 3, 96, 96)
+    assert torch.equal(ours(pictures), theirs(pictures))
 
 
 def test_outputs_are_named_as_torchvision_names_them() -> None:

@@ -10,6 +10,8 @@ from netspec.ops.base import Op, compact
 from netspec.shapes import TensorType
 
 _MOST_OPTIONS = 3
+_LONGEST = 4  # numbers that are joined by ×
+_LONGEST_TEXT = 24  # characters of a list that is written out
 _KNOWN = ("kernel_size", "out_channels", "stride")
 _POSITIONAL_FROM = 4  # this many arguments are written without their names, as in the spec
 
@@ -92,7 +94,9 @@ def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     if isinstance(value, tuple):
-        return "×".join(map(_number, value)) if all(isinstance(v, int) for v in value) else show(value)
+        if all(isinstance(item, int) for item in value) and len(value) <= _LONGEST:
+            return "×".join(map(_number, value))
+        return show(value) if len(show(value)) <= _LONGEST_TEXT else f"{len(value)} values"
     return show(value)
 
 

@@ -109,7 +109,7 @@ class _Writer:
         for register in {id(r): r for r in self.registers.values()}.values():
             if id(register) in inputs:
                 continue
-            name = register.values[-1].name.replace(".", "_")
+            name = register.values[-1].name.replace(".", "_").replace("-", "_")
             if id(register) in returned and len(self.body.outputs) == 1 and len(register.values) > 1:
                 name = "out"
             register.name = _free(name if name.isidentifier() else f"x{name}", taken)

@@ -9,26 +9,33 @@ from __future__ import annotations
 
 import linecache
 from collections import OrderedDict, namedtuple
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import import_module
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from netspec.backends.forward import Forward, body_forward, call_forward
-from netspec.graph import Body, Graph, Node
+from netspec.diagnostics import Problem, SpecError, suggest
+from netspec.graph import Body, Graph, Node, path_pattern
 from netspec.ops.base import ModuleCall, StateCall
+
+if TYPE_CHECKING:
+    from netspec.initialize import Assignment
 
 
 def to_module(graph: Graph, *, seed: int | None = None, device: str | None = None) -> nn.Module:
     """Build the network in training mode, as PyTorch does.
 
-    Weights are drawn as PyTorch's constructors draw them, then by the graph's initializers in the order of
-    `modules()`. With `seed` they are reproducible and the global random state is left alone.
+    Weights are drawn as PyTorch's constructors draw them. The graph's initializers act when the body that brings them
+    is built, in the order of `modules()`. With `seed` weights are reproducible and the global random state is left
+    alone.
     """
     with ExitStack() as stack:
         if seed is not None:
@@ -36,27 +43,59 @@ def to_module(graph: Graph, *, seed: int | None = None, device: str | None = Non
             torch.manual_seed(seed)
         if device is not None:
             stack.enter_context(torch.device(device))
-        module = _body_module(graph.root, graph.name)
+        acting: dict[str, list[Assignment]] = {}
         for assignment in graph.initializers:
-            owner: Any = module.get_submodule(assignment.path.rpartition(".")[0])
-            held = getattr(owner, assignment.path.rpartition(".")[2])
-            parameter = held if isinstance(held, nn.Parameter) else held.get_parameter(assignment.parameter)
-            function = getattr(nn.init, assignment.initializer.function)
-            function(parameter, **assignment.initializer.arguments())
-    return module
+            acting.setdefault(assignment.owner, []).append(assignment)
+        return body_module(graph.root, graph.name, "", acting)
+
+
+def initialize(module: nn.Module, path: str, assignment: Assignment) -> None:
+    """Fill the parameter of an assignment in what stands at `path` of `module`."""
+    owner: Any = module.get_submodule(path.rpartition(".")[0])
+    held = getattr(owner, path.rpartition(".")[2])
+    parameter = held if isinstance(held, nn.Parameter) else held.get_parameter(assignment.parameter)
+    getattr(nn.init, assignment.initializer.function)(parameter, **assignment.initializer.arguments())
+
+
+def freeze_parameters(module: nn.Module, selectors: Iterable[str]) -> None:
+    """Take the parameters at the paths of `selectors`, and all below them, out of training. Raises `SpecError`."""
+    for selector in selectors:
+        pattern = path_pattern(selector)
+        chosen = [
+            parameter
+            for name, parameter in module.named_parameters()
+            if (found := pattern.match(name)) and name[found.end() : found.end() + 1] in ("", ".")
+        ]
+        if not chosen:
+            help = suggest(selector, (name for name, _ in module.named_modules()))
+            problem = Problem("unknown-node", f"nothing to freeze is called `{selector}`", help=help)
+            raise SpecError([problem.at(None)])
+        for parameter in chosen:
+            parameter.requires_grad_(False)
 
 
 # Modules -------------------------------------------------------------------------------------------------------------
 
 
-def _body_module(body: Body, name: str) -> nn.Module:
+Acting = Mapping[str, Sequence["Assignment"]]
+"""Initializers by the path of the body, or of the learned parameter, that they act with."""
+
+
+def body_module(body: Body, name: str, path: str = "", acting: Acting = MappingProxyType({})) -> nn.Module:
+    """The module of the body at `path`; `name` names the class of one that is no block."""
+    prefix = f"{path}." if path else ""
+    module: nn.Module
     if body.form == "chain":
-        return nn.Sequential(OrderedDict((node.name, _chain_module(node)) for node in body.nodes))
-    kind = name if body.kind in ("graph", "branches", "repeat") else body.kind
-    module = _generated_class(_ClassRecord(_class_name(kind), "nn.Module", _forward(body)))()
-    for node in body.nodes:
-        if not node.shares:
-            _attach(module, node)
+        children = ((node.name, _chain_module(node, prefix + node.name, acting)) for node in body.nodes)
+        module = nn.Sequential(OrderedDict(children))
+    else:
+        kind = name if body.kind in ("graph", "branches", "repeat") else body.kind
+        module = _generated_class(_ClassRecord(_class_name(kind), "nn.Module", _forward(body)))()
+        for node in body.nodes:
+            if not node.shares:
+                attach(module, node, prefix + node.name, acting)
+    for assignment in acting.get(path, ()):
+        initialize(module, assignment.path.removeprefix(prefix), assignment)
     return module
 
 
@@ -65,9 +104,10 @@ def _forward(body: Body) -> Forward:
     return body_forward(body)
 
 
-def _attach(module: nn.Module, node: Node) -> None:
+def attach(module: nn.Module, node: Node, path: str = "", acting: Acting = MappingProxyType({})) -> None:
+    """Give `module` what the node at `path` needs of it: a child, a parameter, a buffer, or nothing."""
     if isinstance(node.target, Body):
-        module.add_module(node.name, _body_module(node.target, node.name))
+        module.add_module(node.name, body_module(node.target, node.name, path, acting))
         return
     call = node.target.torch(*node.input_types)
     if isinstance(call, ModuleCall):
@@ -76,15 +116,17 @@ def _attach(module: nn.Module, node: Node) -> None:
         dtype = getattr(torch, call.state.dtype)
         if call.state.trainable:
             module.register_parameter(node.name, nn.Parameter(torch.zeros(call.state.shape, dtype=dtype)))
+            for assignment in acting.get(path, ()):
+                initialize(module, node.name, assignment)
         else:
             values = torch.tensor(call.values, dtype=dtype).expand(call.state.shape).clone()
             module.register_buffer(node.name, values, persistent=call.state.persistent)
 
 
-def _chain_module(node: Node) -> nn.Module:
-    """A module for a node of a chain, where everything must be one."""
+def _chain_module(node: Node, path: str, acting: Acting) -> nn.Module:
+    """A module for the node at `path` of a chain, where everything must be one."""
     if isinstance(node.target, Body):
-        return _body_module(node.target, f"{node.kind}{node.name}")
+        return body_module(node.target, f"{node.kind}{node.name}", path, acting)
     call = node.target.torch(*node.input_types)
     if isinstance(call, ModuleCall):
         if call.plain:
@@ -147,5 +189,7 @@ def _generated_class(record: _ClassRecord) -> type[nn.Module]:
     exec(compile(forward.source, filename, "exec"), variables)  # noqa: S102 - names and numbers, validated
     bases = (_Generated, _resolve(record.base))
     attributes = {"forward": variables["forward"], "_netspec_record": record, "__module__": __name__}
+    if record.base == "nn.Module":
+        attributes["_version"] = 2  # torchvision's MNASNet takes a state_dict of version 1 for an old, faulty one
     cls: type[nn.Module] = type(record.name, bases, attributes)
     return cls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from netspec.backends.module import to_module
+from netspec.backends.weights import build_with_weights
 from netspec.files import extra, unknown_format, whole
 from netspec.quantities import byte_size, short
 
@@ -21,12 +23,18 @@ if TYPE_CHECKING:
 WEIGHT_FORMATS = (".safetensors", ".pth")
 
 
-def build_and_report(graph: Graph, *, seed: int | None, batch: int, output: str | None) -> str:
+def build_and_report(graph: Graph, *, weights: str | None, seed: int | None, batch: int, output: str | None) -> str:
     """Build the module, run it once, save its weights where asked, and describe all of it in a few lines."""
     if output is not None and Path(output).suffix not in WEIGHT_FORMATS:
         raise unknown_format(output, list(WEIGHT_FORMATS))
     start = perf_counter()
-    module = to_module(graph, seed=seed)
+    loaded = None
+    if weights is None:
+        module = to_module(graph, seed=seed)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the report says it
+            module, loaded = build_with_weights(graph, weights)
     build_seconds = perf_counter() - start
     inputs = [_sample(type, batch) for type in graph.inputs.values()]
     module.eval()
@@ -34,15 +42,17 @@ def build_and_report(graph: Graph, *, seed: int | None, batch: int, output: str 
     with torch.inference_mode():
         results = _tensors(module(*inputs))
     run_seconds = perf_counter() - start
-    weights = sum(p.nbytes for p in module.parameters()) + sum(b.nbytes for b in module.buffers())
+    size = sum(p.nbytes for p in module.parameters()) + sum(b.nbytes for b in module.buffers())
     lines = [
         ("network", f"{graph.name}, built in {build_seconds:.2f} s"),
         ("inputs", ", ".join(f"{name}: {type}" for name, type in graph.inputs.items())),
         ("outputs", ", ".join(f"{name}: {type}" for name, type in graph.outputs.items())),
-        ("parameters", f"{sum(p.numel() for p in module.parameters()):,}, {byte_size(weights)} with buffers"),
+        ("parameters", f"{sum(p.numel() for p in module.parameters()):,}, {byte_size(size)} with buffers"),
         ("cost", f"{short(graph.macs)}MACs, {short(2 * graph.macs)}FLOPs for one sample"),
         ("run", f"a batch of {batch} in {run_seconds:.3f} s, giving {_shapes(results)}"),
     ]
+    if loaded is not None:
+        lines.append(("weights", str(loaded)))
     if output is not None:
         save_weights(module, output)
         lines.append(("saved", f"{output}, {byte_size(Path(output).stat().st_size)}"))

@@ -10,7 +10,9 @@ from netspec.ops.base import Op
 _FAMILIES: dict[str, dict[str, str]] = {
     "activation": {
         "celu": "CELU",
+        "clamp": "Clamp",
         "elu": "ELU",
+        "exp": "Exp",
         "gelu": "GELU",
         "glu": "GLU",
         "hardshrink": "Hardshrink",
@@ -38,18 +40,28 @@ _FAMILIES: dict[str, dict[str, str]] = {
         "threshold": "Threshold",
     },
     "attention": {
+        "mask_segments": "MaskSegments",
         "multihead_attention": "MultiheadAttention",
         "scaled_dot_product_attention": "ScaledDotProductAttention",
     },
     "convolution": {"conv": "Conv", "conv_transpose": "ConvTranspose"},
-    "linear": {"linear": "Linear"},
-    "merge": {"add": "Add", "concat": "Concat", "matmul": "Matmul", "mul": "Mul", "sub": "Sub"},
+    "linear": {"affine": "Affine", "linear": "Linear"},
+    "merge": {
+        "add": "Add",
+        "concat": "Concat",
+        "lookup": "Lookup",
+        "matmul": "Matmul",
+        "mul": "Mul",
+        "sub": "Sub",
+        "times": "Times",
+    },
     "normalization": {
         "batch_norm": "BatchNorm",
         "group_norm": "GroupNorm",
         "instance_norm": "InstanceNorm",
         "layer_norm": "LayerNorm",
         "local_response_norm": "LocalResponseNorm",
+        "normalize": "Normalize",
     },
     "pooling": {
         "adaptive_avg_pool": "AdaptiveAvgPool",
@@ -82,15 +94,26 @@ _FAMILIES: dict[str, dict[str, str]] = {
         "pixel_shuffle": "PixelShuffle",
         "pixel_unshuffle": "PixelUnshuffle",
         "reshape": "Reshape",
+        "roll": "Roll",
+        "roll_segments": "RollSegments",
         "select": "Select",
         "slice": "Slice",
         "split": "Split",
         "squeeze": "Squeeze",
         "sum": "Sum",
         "transpose": "Transpose",
+        "unbind": "Unbind",
         "unsqueeze": "Unsqueeze",
+        "window_partition": "WindowPartition",
+        "window_reverse": "WindowReverse",
     },
-    "state": {"constant": "Constant", "embedding": "Embedding", "parameter": "Parameter"},
+    "state": {
+        "constant": "Constant",
+        "embedding": "Embedding",
+        "parameter": "Parameter",
+        "relative_position_index": "RelativePositionIndex",
+        "relative_position_offsets": "RelativePositionOffsets",
+    },
 }
 
 OP_NAMES: dict[str, tuple[str, str]] = {

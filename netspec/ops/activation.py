@@ -6,8 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import Axis, ModuleCall, Number, Op, Positive, State
+from netspec.ops.base import Axis, Call, FunctionCall, ModuleCall, Number, Op, Positive, State
 from netspec.shapes import TensorType
+
+OptionalNumber = Annotated[float | None, Expects("a number or `none`")]
 
 
 class _Activation(Op):
@@ -20,7 +22,7 @@ class _Activation(Op):
     def infer(self, x: TensorType) -> TensorType:
         return x
 
-    def torch(self, x: TensorType) -> ModuleCall:
+    def torch(self, x: TensorType) -> Call:
         fields = type(self).fields()
         required = tuple(getattr(self, name) for name, info in fields.items() if info.required)
         optional = [name for name, info in fields.items() if not info.required]
@@ -224,6 +226,40 @@ class Hardtanh(_Activation):
             message = f"`max_val` of {self.max_val:g} must be greater than `min_val` of {self.min_val:g}"
             raise Problem("wrong-value", message, argument="max_val")
         return x
+
+
+class Clamp(_Activation):
+    """x, at least `min` and at most `max`, of which one may be missing.
+
+    Shape: unchanged.
+    Cost: no multiply-accumulates.
+    """
+
+    min: OptionalNumber = None
+    max: OptionalNumber = None
+
+    def infer(self, x: TensorType) -> TensorType:
+        if self.min is None and self.max is None:
+            raise Problem("missing-argument", "{op} needs `min` or `max`", help=("write `{clamp: , max: 1.0}`",))
+        if self.min is not None and self.max is not None and self.min > self.max:
+            message = f"`min` of {self.min:g} must not be greater than `max` of {self.max:g}"
+            raise Problem("wrong-value", message, argument="min")
+        return x
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        limits = ", ".join(f"{name}={value!r}" for name, value in self.changed("min", "max").items())
+        return FunctionCall(f"{{0}}.clamp({limits})")
+
+
+class Exp(_Activation):
+    """Exponential of each element.
+
+    Shape: unchanged.
+    Cost: no multiply-accumulates.
+    """
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        return FunctionCall("{0}.exp()")
 
 
 class Sigmoid(_Activation):

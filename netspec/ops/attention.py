@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects
-from netspec.ops.base import FunctionCall, ModuleCall, Op, Positive, Probability, State
-from netspec.shapes import TensorType, divides, mismatch
+from netspec.ops.base import FunctionCall, ModuleCall, Number, Op, Positive, Probability, State
+from netspec.shapes import TensorType, broadcast, divides, mismatch
 
 OptionalScale = Annotated[
     float | None,
@@ -136,3 +136,37 @@ class ScaledDotProductAttention(Op):
             options["dropout_p"] = f"{self.dropout_p!r} if {{training}} else 0.0"
         arguments = ["{0}", "{1}", "{2}", *(f"{name}={value}" for name, value in options.items())]
         return FunctionCall(f"F.scaled_dot_product_attention({', '.join(arguments)})")
+
+
+class MaskSegments(Op):
+    """Scores of attention, lowered by `penalty` where query and key are in different segments.
+
+    The first input are the scores, the second the number of the segment that each position is in. The last axis of
+    the segments gives rows and columns of the mask; all axes then align from the right and those of length 1 stretch.
+
+    Shape: ... × length × length, and int64 ... × length → as the scores.
+    Cost: no multiply-accumulates.
+    Source: Liu et al., Swin Transformer, 2021.
+    """
+
+    category: ClassVar = "attention"
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+    merges: ClassVar = True
+    dtypes: ClassVar = frozenset({"float32", "int64"})
+    unbatched: ClassVar = True
+
+    penalty: Number = 100.0
+
+    def infer(self, scores: TensorType, segments: TensorType) -> TensorType:
+        if scores.dtype != "float32" or segments.dtype != "int64":
+            raise Problem("wrong-dtype", f"{{op}} takes float32 scores and int64 segments, got {scores} and {segments}")
+        if segments.rank < 1:
+            raise Problem("wrong-rank", f"{{op}} takes segments with one axis at least, got {segments}")
+        mask = TensorType((*segments.shape, segments.shape[-1]), batched=segments.batched)
+        if broadcast((scores, mask)) != scores:
+            raise mismatch("needs one segment for each row and column of the scores", (scores, segments))
+        return scores
+
+    def torch(self, scores: TensorType, segments: TensorType) -> FunctionCall:
+        differs = "({1}.unsqueeze(-1) != {1}.unsqueeze(-2))"
+        return FunctionCall(f"{{0}} - {differs}.to({{0}}) * {self.penalty!r}")

@@ -1,6 +1,6 @@
 """What an op is: typed fields, a shape rule, its learned state, its cost and the PyTorch call that runs it.
 
-One class describes one op completely. Validation, shape errors, counts, modules, exported source, colours, the
+One class describes one op completely. Validation, shape errors, counts, modules, exported source, colors, the
 reference page and the contract tests all derive from it, so there is nothing else to keep in step.
 """
 
@@ -105,7 +105,7 @@ class Op(Record):
     """
 
     category: ClassVar[str]
-    """Decides the colour in a picture."""
+    """Decides the color in a picture."""
     arity: ClassVar[tuple[int, int | None]] = (1, 1)
     """Least and greatest number of inputs."""
     variadic: ClassVar[str | None] = None

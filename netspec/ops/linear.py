@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import ModuleCall, Op, Positive, State
-from netspec.shapes import TensorType
+from netspec.ops.base import FunctionCall, ModuleCall, Op, Positive, State
+from netspec.shapes import TensorType, mismatch
 
 
 class Linear(Op):
@@ -17,6 +17,7 @@ class Linear(Op):
     """
 
     category: ClassVar = "linear"
+    unbatched: ClassVar = True
 
     out_features: Positive
     bias: bool = True
@@ -35,3 +36,38 @@ class Linear(Op):
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.Linear", (x.shape[-1], self.out_features), self.changed("bias"))
+
+
+class Affine(Op):
+    """Affine map of the last axis by a weight, and a bias if there is one, that are values of the network.
+
+    Inputs are x, weight and bias. It is a `linear` whose weight is computed, shared or a `parameter` of your own.
+
+    Shape: ... × features, whole out × features, and whole out → ... × out.
+    Cost: one multiply-accumulate per weight and position on the axes before the last.
+    """
+
+    category: ClassVar = "linear"
+    arity: ClassVar[tuple[int, int | None]] = (2, 3)
+    merges: ClassVar = True
+    unbatched: ClassVar = True
+
+    def infer(self, x: TensorType, weight: TensorType, *bias: TensorType) -> TensorType:
+        if x.rank == 0:
+            raise Problem("wrong-rank", "{op} takes at least one axis behind the batch, got a scalar")
+        for learned, rank, what in ((weight, 2, "weight"), *((b, 1, "bias") for b in bias)):
+            if learned.batched or learned.rank != rank:
+                axes = "out × features" if rank == 2 else "one axis"
+                message = f"the {what} of {{op}} is a parameter or constant, {axes}, got {learned}"
+                raise Problem("wrong-rank", message)
+        if weight.shape[1] != x.shape[-1]:
+            raise mismatch("needs a weight with as many columns as x has features", (x, weight))
+        if bias and bias[0].shape != weight.shape[:1]:
+            raise mismatch("needs a bias with one number for each row of the weight", (weight, *bias))
+        return x.with_shape((*x.shape[:-1], weight.shape[0]))
+
+    def macs(self, x: TensorType, weight: TensorType, *bias: TensorType) -> int:
+        return x.elements * weight.shape[0]
+
+    def torch(self, x: TensorType, weight: TensorType, *bias: TensorType) -> FunctionCall:
+        return FunctionCall(f"F.linear({{0}}, {{1}}{', {2}' if bias else ''})")

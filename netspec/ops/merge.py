@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Op
+from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Number, Op
 from netspec.shapes import TensorType, broadcast, mismatch
 
 
@@ -137,3 +137,56 @@ class Matmul(Op):
 
     def torch(self, a: TensorType, b: TensorType) -> FunctionCall:
         return FunctionCall("{0} @ {1}")
+
+
+class Times(Op):
+    """Each element times one number.
+
+    Shape: unchanged.
+    Cost: no multiply-accumulates: a product without a sum.
+    """
+
+    category: ClassVar = "merge"
+    unbatched: ClassVar = True
+
+    factor: Number
+
+    def infer(self, x: TensorType) -> TensorType:
+        return x
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        return FunctionCall(f"{{0}} * {self.factor!r}")
+
+
+class Lookup(Op):
+    """Entries of the first input along axis `dim`, at the positions that the second input holds.
+
+    A table may be a parameter; the positions are int64, and stand in place of the axis. Only one of the two may have a
+    batch axis, and positions that have one look along axis 0.
+
+    Shape: before × length × behind, and int64 of any shape → before × shape × behind.
+    Cost: no multiply-accumulates: a lookup.
+    """
+
+    category: ClassVar = "merge"
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+    merges: ClassVar = True
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    dim: Axis = 0
+
+    def infer(self, table: TensorType, index: TensorType) -> TensorType:
+        if index.dtype != "int64":
+            raise Problem("wrong-dtype", f"{{op}} takes int64 positions as its second input, got {index}")
+        axis = table.axis(self.dim)
+        if index.batched and (table.batched or axis):
+            message = f"positions that differ from sample to sample need a parameter or constant, got {table}"
+            if not table.batched:
+                message = f"positions that differ from sample to sample look along axis 0, not {self.dim}"
+            raise Problem("shape-mismatch", message, argument="dim")
+        shape = (*table.shape[:axis], *index.shape, *table.shape[axis + 1 :])
+        return TensorType(shape, table.dtype, table.batched or index.batched)
+
+    def torch(self, table: TensorType, index: TensorType) -> FunctionCall:
+        return FunctionCall(f"{{0}}[{':, ' * (table.axis(self.dim) + table.batched)}{{1}}]")

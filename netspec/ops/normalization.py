@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
+from netspec.ops.base import Axis, FunctionCall, ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
 from netspec.shapes import TensorType, divides
 
 Epsilon = Annotated[float, Limits(ge=0), Expects("a number of at least 0")]
@@ -181,3 +181,28 @@ class LocalResponseNorm(Op):
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.LocalResponseNorm", (self.size,), self.changed("alpha", "beta", "k"))
+
+
+class Normalize(Op):
+    """Divides by the norm along axis `dim`, so that it becomes 1, as the query and key of cosine attention.
+
+    `p` is the exponent of the norm; a norm below `eps` counts as `eps`.
+
+    Shape: unchanged.
+    Cost: no multiply-accumulates.
+    """
+
+    category: ClassVar = "normalization"
+    unbatched: ClassVar = True
+
+    p: Number = 2.0
+    dim: Axis = 1
+    eps: Epsilon = 1e-12
+
+    def infer(self, x: TensorType) -> TensorType:
+        x.axis(self.dim)
+        return x
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        options = "".join(f", {name}={value!r}" for name, value in self.changed("p", "dim", "eps").items())
+        return FunctionCall(f"F.normalize({{0}}{options})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import ceil, prod
 from typing import Annotated, ClassVar, Literal
 
@@ -31,6 +32,8 @@ Pieces = Annotated[
     _Positive | Annotated[tuple[_Positive, ...], Limits(min_length=1)], Expects("a positive integer or a list of them")
 ]
 Margins = Annotated[int | tuple[int, ...], Expects("an integer, or a list with two for each axis, the last axis first")]
+Shifts = Annotated[int | tuple[int, ...], Expects("an integer, or a list with one for each of `dims`")]
+AxisOrAxes = Annotated[int | tuple[int, ...], Expects("an axis number or a list of them")]
 OptionalEnd = Annotated[int | None, Expects("an integer or `none`")]
 
 _MOST_PIECES = 1024  # a guard against specs that ask for millions of outputs
@@ -175,6 +178,171 @@ class Transpose(Op):
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.transpose({self.dim0}, {self.dim1})")
+
+
+class Roll(Op):
+    """Elements moved along the axes `dims`, each by its number in `shifts`; what leaves at the end enters in front.
+
+    Shape: unchanged.
+    Cost: none.
+    """
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    shifts: Shifts
+    dims: AxisOrAxes
+
+    def infer(self, x: TensorType) -> TensorType:
+        _rolled(x, self.shifts, self.dims)
+        return x
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        return FunctionCall(f"{{0}}.roll({self.shifts}, {self.dims})")
+
+
+class RollSegments(Op):
+    """Number of the segment that each position of a rolled input is in: one number for all that stayed together.
+
+    Takes the output of a `roll` with the same arguments, of which only the lengths matter. Attention in windows that
+    lie across the seam is masked by these numbers.
+
+    Shape: any → int64, the axes `dims` alone, without a batch axis.
+    Cost: none.
+    Source: Liu et al., Swin Transformer, 2021.
+    """
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    shifts: Shifts
+    dims: AxisOrAxes
+
+    def infer(self, x: TensorType) -> TensorType:
+        lengths = (length for _, length in _rolled(x, self.shifts, self.dims))
+        return TensorType(tuple(lengths), "int64", batched=False)
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        rolled = _rolled(x, self.shifts, self.dims)
+        terms = []
+        for axis, (shift, length) in enumerate(rolled):
+            index = "[:" + ", None" * (len(rolled) - 1 - axis) + "]"
+            terms.append(f"(torch.arange({length}, device={{0}}.device) >= {shift % length}){index} * {2**axis}")
+        return FunctionCall(" + ".join(terms))
+
+
+def _rolled(x: TensorType, shifts: int | tuple[int, ...], dims: int | tuple[int, ...]) -> list[tuple[int, int]]:
+    """The shift and the length of each axis that is rolled. Raises `Problem`."""
+    shifts = shifts if isinstance(shifts, tuple) else (shifts,)
+    dims = dims if isinstance(dims, tuple) else (dims,)
+    if len(shifts) != len(dims):
+        message = f"`shifts` has {len(shifts)} numbers, but `dims` names {len(dims)} axes"
+        raise Problem("wrong-rank", message, argument="shifts")
+    axes = [x.axis(dim, "dims") for dim in dims]
+    if len(set(axes)) < len(axes):
+        raise Problem("invalid-axis", f"`dims` names an axis twice: [{_listed(dims)}]", argument="dims")
+    return [(shift, x.shape[axis]) for shift, axis in zip(shifts, axes, strict=True)]
+
+
+class WindowPartition(Op):
+    """Windows that tile the spatial axes without overlap, in rows, each with its positions in one axis.
+
+    One number is the window's length on every axis but the channels, which are last, or first with `channels_first`.
+    A list has a length for each of the first axes; whatever axes follow are kept.
+
+    Shape: height × width × channels → windows × positions × channels, where a window has h · w positions.
+    Cost: none.
+    Source: Liu et al., Swin Transformer, 2021.
+    """
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+    variadic: ClassVar = "window_size"
+
+    window_size: Size
+    channels_first: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        window, lengths, rest = self._axes(x)
+        for size, length in zip(window, lengths, strict=True):
+            divides(size, length, "the length of the axis", "window_size")
+        return x.with_shape((prod(lengths) // prod(window), prod(window), *rest))
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        window, lengths, rest = self._axes(x)
+        tiles = [part for size, length in zip(window, lengths, strict=True) for part in (length // size, size)]
+        batch, first = ((-1,), 1) if x.batched else ((), 0)
+        start = first + len(rest) * self.channels_first
+        end = start + len(tiles)
+        others = range(first, start) if self.channels_first else range(end, end + len(rest))
+        split = [*batch, *rest, *tiles] if self.channels_first else [*batch, *tiles, *rest]
+        order = [*range(first), *range(start, end, 2), *range(start + 1, end, 2), *others]
+        joined = [*batch, *self.infer(x).shape]
+        return FunctionCall(f"{{0}}.reshape({_listed(split)}).permute({_listed(order)}).reshape({_listed(joined)})")
+
+    def _axes(self, x: TensorType) -> tuple[Shape, Shape, Shape]:
+        """The window, the lengths of the axes it tiles, and the other axes."""
+        size = unlisted(self.window_size)
+        axes = len(size) if isinstance(size, tuple) else x.rank - 1
+        if axes < 1 or axes > x.rank or (self.channels_first and axes != x.rank - 1):
+            message = f"`window_size` has {axes} numbers, which does not fit the input {x}"
+            if not isinstance(size, tuple):
+                message = f"{{op}} takes at least one spatial axis and channels, got {x}"
+            raise Problem("wrong-rank", message, argument="window_size")
+        window = size if isinstance(size, tuple) else (size,) * axes
+        if self.channels_first:
+            return window, x.shape[1:], x.shape[:1]
+        return window, x.shape[:axes], x.shape[axes:]
+
+
+class WindowReverse(Op):
+    """Windows put back in their places: the reverse of `window_partition`, into spatial axes of length `size`.
+
+    Shape: windows × positions × channels → size × channels, or channels × size with `channels_first`.
+    Cost: none.
+    Source: Liu et al., Swin Transformer, 2021.
+    """
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    window_size: Size
+    size: Annotated[tuple[_Positive, ...], Limits(min_length=1), Expects("a list of positive integers")]
+    channels_first: bool = False
+
+    def infer(self, x: TensorType) -> TensorType:
+        window = self._window()
+        for size, length in zip(window, self.size, strict=True):
+            divides(size, length, "one of the lengths in `size`", "window_size")
+        if x.rank < 2 or (self.channels_first and x.rank != 3):
+            raise Problem("wrong-rank", f"{{op}} takes windows, positions and channels, got {x}")
+        tiles = (prod(self.size) // prod(window), prod(window))
+        if x.shape[:2] != tiles:
+            of = f"{tiles[0]} windows of {tiles[1]} positions"
+            message = f"`size` [{_listed(self.size)}] takes {of}, got {x}"
+            raise Problem("shape-mismatch", message, argument="size")
+        return x.with_shape((*x.shape[2:], *self.size) if self.channels_first else (*self.size, *x.shape[2:]))
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        window, axes = self._window(), len(self.size)
+        counts = [length // size for size, length in zip(window, self.size, strict=True)]
+        batch, first = ((-1,), 1) if x.batched else ((), 0)
+        tiles = [place for axis in range(first, first + axes) for place in (axis, axis + axes)]
+        others = range(first + 2 * axes, first + 2 * axes + x.rank - 2)
+        order = [*range(first), *others, *tiles] if self.channels_first else [*range(first), *tiles, *others]
+        split, joined = [*batch, *counts, *window, *x.shape[2:]], [*batch, *self.infer(x).shape]
+        return FunctionCall(f"{{0}}.reshape({_listed(split)}).permute({_listed(order)}).reshape({_listed(joined)})")
+
+    def _window(self) -> Shape:
+        window, axes = unlisted(self.window_size), len(self.size)
+        if isinstance(window, tuple) and len(window) != axes:
+            message = f"`window_size` has {len(window)} numbers, but `size` has {axes}"
+            raise Problem("wrong-rank", message, argument="window_size")
+        return window if isinstance(window, tuple) else (window,) * axes
 
 
 class ChannelShuffle(Op):
@@ -476,6 +644,31 @@ class Chunk(Op):
         return FunctionCall(f"{{0}}.chunk({self.chunks}, {self.dim})", gives)
 
 
+class Unbind(Op):
+    """Every element of axis `dim` by itself, such as the query, key and value of one projection.
+
+    They are outputs, named by their number: `name.0`, `name.1` and so on.
+
+    Shape: all axes but `dim`, once for each output.
+    Cost: none.
+    """
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    dim: Axis = 1
+
+    def infer(self, x: TensorType) -> tuple[TensorType, ...]:
+        axis = x.axis(self.dim)
+        _equal_pieces(x.shape[axis], 1, "dim")
+        return (x.with_shape(x.shape[:axis] + x.shape[axis + 1 :]),) * x.shape[axis]
+
+    def torch(self, x: TensorType) -> FunctionCall:
+        gives = tuple(f"{{}}[{i}]" for i in range(len(self.infer(x))))
+        return FunctionCall(f"{{0}}.unbind({self.dim})", gives)
+
+
 def _equal_pieces(length: int, size: int, argument: str) -> list[int]:
     whole, rest = divmod(length, size)
     if whole > _MOST_PIECES:
@@ -592,5 +785,5 @@ class Unsqueeze(Op):
         return FunctionCall(f"{{0}}.unsqueeze({self.dim})")
 
 
-def _listed(numbers: tuple[int, ...]) -> str:
+def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from functools import lru_cache
+from itertools import chain, product
+from math import copysign, isfinite, log2, prod
+from struct import pack, unpack
 from typing import Annotated, Any, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ModuleCall, Number, Op, Positive, State, StateCall
+from netspec.ops.base import ModuleCall, Number, Op, Positive, State, StateCall, buffer
 from netspec.shapes import Shape, TensorType
 
 _Shape = tuple[Annotated[int, Limits(gt=0)], ...]
@@ -118,3 +121,108 @@ class Embedding(Op):
     def torch(self, x: TensorType) -> ModuleCall:
         arguments = (self.num_embeddings, self.embedding_dim)
         return ModuleCall("nn.Embedding", arguments, self.changed("padding_idx"))
+
+
+_MOST_NUMBERS = 2**22  # a guard against specs whose constants take minutes to write out
+
+
+class _RelativePosition(Op):
+    """Base of the constants that describe two positions in one window of the size `window_size`."""
+
+    category: ClassVar = "state"
+    arity: ClassVar[tuple[int, int | None]] = (0, 0)
+    variadic: ClassVar = "window_size"
+
+    window_size: Annotated[
+        tuple[Annotated[int, Limits(gt=0)], ...],
+        Limits(min_length=1),
+        Expects("a positive integer for a square window, or a list with one for each axis"),
+    ]
+
+    def infer(self) -> TensorType:
+        state = self.state()[""]
+        if state.elements > _MOST_NUMBERS:
+            message = f"a window of {'×'.join(map(str, self._window()))} needs more than {_MOST_NUMBERS:,} numbers"
+            raise Problem("wrong-value", message, argument="window_size")
+        return TensorType(state.shape, state.dtype, batched=False)
+
+    def _window(self) -> tuple[int, ...]:
+        return self.window_size * 2 if len(self.window_size) == 1 else self.window_size
+
+
+class RelativePositionIndex(_RelativePosition):
+    """For each two positions of a window the number of the offset between them, to look up a bias by.
+
+    Offsets are counted row by row from the most negative one; a window of h × w has (2h − 1) · (2w − 1). It is saved
+    with the weights.
+
+    Shape: no input → int64, positions × positions, or with `flatten` one axis; there is no batch axis.
+    Cost: none.
+    Source: Liu et al., Swin Transformer, 2021.
+    """
+
+    flatten: bool = False
+
+    def state(self) -> dict[str, State]:
+        positions = prod(self._window())
+        return {"": buffer(*([positions**2] if self.flatten else [positions] * 2), dtype="int64")}
+
+    def torch(self) -> StateCall:
+        rows = _pairs(self._window())
+        return StateCall(self.state()[""], tuple(chain(*rows)) if self.flatten else rows)
+
+
+@lru_cache(maxsize=16)
+def _pairs(window: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """A row for each position of a window, with the number of its offset from every position."""
+    positions = list(product(*map(range, window)))
+    return tuple(tuple(_offset(query, key, window) for key in positions) for query in positions)
+
+
+def _offset(query: tuple[int, ...], key: tuple[int, ...], window: tuple[int, ...]) -> int:
+    """The number of the offset from `key` to `query`."""
+    number = 0
+    for to, start, size in zip(query, key, window, strict=True):
+        number = number * (2 * size - 1) + to - start + size - 1
+    return number
+
+
+class RelativePositionOffsets(_RelativePosition):
+    """All offsets between two positions of a window, spaced by logarithm: the farthest is log2(9) / 3 away.
+
+    A small network turns them into a bias, for windows of any size alike. The constant is saved with the weights.
+
+    Shape: no input → 1 × (2h − 1) × (2w − 1) × 2 for a window of h × w, which are at least 2; there is no batch axis.
+    Cost: none.
+    Source: Liu et al., Swin Transformer V2, 2022.
+    """
+
+    def infer(self) -> TensorType:
+        if min(self.window_size) < 2:
+            message = f"`window_size` must be at least 2, got {min(self.window_size)}"
+            raise Problem("wrong-value", message, argument="window_size")
+        return super().infer()
+
+    def state(self) -> dict[str, State]:
+        window = self._window()
+        return {"": buffer(1, *(2 * size - 1 for size in window), len(window))}
+
+    def torch(self) -> StateCall:
+        axes = [[_log_spaced(offset, size) for offset in range(1 - size, size)] for size in self._window()]
+        return StateCall(self.state()[""], (_table(axes),))
+
+
+def _table(axes: list[list[float]], chosen: tuple[float, ...] = ()) -> Any:
+    """Nested rows of every choice of one number from each list."""
+    return tuple(_table(axes[1:], (*chosen, number)) for number in axes[0]) if axes else chosen
+
+
+def _log_spaced(offset: int, size: int) -> float:
+    """An offset in a window, in the steps of the reference and rounded to float32 after each."""
+    scaled = _float32(_float32(offset / (size - 1)) * 8)  # 8 and 3 = log2(8): the paper's constants
+    return _float32(copysign(_float32(log2(_float32(abs(scaled) + 1))), offset) / 3)
+
+
+def _float32(number: float) -> float:
+    result: float = unpack("f", pack("f", number))[0]
+    return result
