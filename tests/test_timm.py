@@ -7,21 +7,17 @@ pictures. The largest are marked `heavy`, which `python tasks.py heavy` runs and
 from __future__ import annotations
 
 import gc
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 import netspec
 from netspec import Graph
 from netspec.catalog import shipped_specs
-
-logging.disable(logging.CRITICAL)  # timm reports packages that only downloads need
-timm = pytest.importorskip("timm")
-logging.disable(logging.NOTSET)
 
 NAMES = (
     "cspresnet50", "dla34", "dpn68", "inception_resnet_v2", "inception_v4", "mixnet_s", "nasnetalarge",

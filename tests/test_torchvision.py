@@ -38,8 +38,13 @@ REPRESENTATIVES = ("alexnet", "vgg16", "vit_b_32")
 """Models above that size which are compared in full in every run, one of each large family."""
 
 
+LARGER_PICTURES = ("vit_h_14", "regnet_y_128gf")
+"""Models whose best weights are for larger pictures than the builder's own."""
+
+
 def published(name: str) -> dict[str, Any]:
-    meta: dict[str, Any] = torchvision.models.get_model_weights(name).DEFAULT.meta
+    entry = "IMAGENET1K_SWAG_LINEAR_V1" if name in LARGER_PICTURES else "DEFAULT"
+    meta: dict[str, Any] = torchvision.models.get_model_weights(name)[entry].meta
     return meta
 
 
