@@ -6,6 +6,7 @@ reference page and the contract tests all derive from it, so there is nothing el
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
@@ -183,3 +184,8 @@ def unlisted(value: int | tuple[int, ...]) -> int | tuple[int, ...]:
 def compact(values: tuple[int, ...]) -> int | tuple[int, ...]:
     """The short way to write one number for each axis."""
     return values[0] if len(set(values)) == 1 else values
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """Numbers as an argument list: `2, 3`."""
+    return ", ".join(map(str, numbers))
