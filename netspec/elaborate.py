@@ -103,7 +103,7 @@ class Elaborator:
     # Blocks and bodies -----------------------------------------------------------------------------------------------
 
     def parameters(self, block: BlockSpec, given: Mapping[str, Any], caller: Context) -> Scope | None:
-        """Values of a block's parameters and of its `let`, or None when one is wrong.
+        """Values of a block's parameters, or None when one is wrong.
 
         A value in `given` is a source tree, read in the caller's context, or plain data.
         """

@@ -11,7 +11,7 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from netspec.arguments import Signature, bind, block_signature, op_signature
 from netspec.catalog import Origin, library_blocks, library_source
@@ -333,10 +333,10 @@ class _Parser:
                 self.reporter.report(problem.at((type or key).span))
                 kind = "int"
             else:
-                kind = _KIND[type.text]
+                kind = cast("Kind", type.text)
             return ParameterSpec(key.text, kind, default, key.span, self.text(value, "about"), choices)
         if isinstance(value, Scalar) and value.text in KINDS:
-            return ParameterSpec(key.text, _KIND[value.text], None, key.span)
+            return ParameterSpec(key.text, cast("Kind", value.text), None, key.span)
         kind_or_none = self._kind_of(value)
         if kind_or_none is None:
             help = (f"write `{key.text}: {{type: int, default: {getattr(value, 'text', '')}}}`",)
@@ -650,18 +650,6 @@ class _Parser:
         if isinstance(source, Scalar):
             return source
         raise Problem("wrong-type", f"`{word}` takes a single value")
-
-
-_KIND: dict[str, Kind] = {
-    "int": "int",
-    "number": "number",
-    "bool": "bool",
-    "size": "size",
-    "list": "list",
-    "table": "table",
-    "name": "name",
-    "node": "node",
-}
 
 
 def _check_name(name: str, what: Literal["block", "parameter", "input", "output", "name"]) -> None:

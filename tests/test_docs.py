@@ -143,8 +143,6 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pyte
     for block in BLOCKS[page]:
         if block.language != "python":
             continue
-        if "torch" in block.options:
-            pytest.importorskip("torch")
         printed = io.StringIO()
         code = compile("\n" * block.line + block.text, str(page), "exec")
         with contextlib.redirect_stdout(printed):

@@ -207,8 +207,7 @@ class Split(Op):
         return _pieces(x, self.dim, list(self.split_size))
 
     def torch(self, x: TensorType) -> FunctionCall:
-        gives = tuple(f"{{}}[{i}]" for i in range(len(self.infer(x))))
-        return FunctionCall(f"{{0}}.split({self.split_size}, {self.dim})", gives)
+        return FunctionCall(f"{{0}}.split({self.split_size}, {self.dim})", _each(self.infer(x)))
 
 
 class Chunk(Op):
@@ -233,8 +232,7 @@ class Chunk(Op):
         return _pieces(x, self.dim, _equal_pieces(length, ceil(length / self.chunks), "chunks"))
 
     def torch(self, x: TensorType) -> FunctionCall:
-        gives = tuple(f"{{}}[{i}]" for i in range(len(self.infer(x))))
-        return FunctionCall(f"{{0}}.chunk({self.chunks}, {self.dim})", gives)
+        return FunctionCall(f"{{0}}.chunk({self.chunks}, {self.dim})", _each(self.infer(x)))
 
 
 class Unbind(Op):
@@ -258,8 +256,7 @@ class Unbind(Op):
         return (x.with_shape(x.shape[:axis] + x.shape[axis + 1 :]),) * x.shape[axis]
 
     def torch(self, x: TensorType) -> FunctionCall:
-        gives = tuple(f"{{}}[{i}]" for i in range(len(self.infer(x))))
-        return FunctionCall(f"{{0}}.unbind({self.dim})", gives)
+        return FunctionCall(f"{{0}}.unbind({self.dim})", _each(self.infer(x)))
 
 
 def _equal_pieces(length: int, size: int, argument: str) -> list[int]:
@@ -273,3 +270,8 @@ def _equal_pieces(length: int, size: int, argument: str) -> list[int]:
 def _pieces(x: TensorType, dim: int, lengths: list[int]) -> tuple[TensorType, ...]:
     axis = x.axis(dim)
     return tuple(x.with_shape((*x.shape[:axis], length, *x.shape[axis + 1 :])) for length in lengths)
+
+
+def _each(pieces: tuple[TensorType, ...]) -> tuple[str, ...]:
+    """How each piece is taken from the tuple that PyTorch returns."""
+    return tuple(f"{{}}[{index}]" for index in range(len(pieces)))
