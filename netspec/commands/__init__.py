@@ -1,0 +1,1 @@
+"""The commands: each module `declare`s its options and `run`s with them, and returns the exit status."""
