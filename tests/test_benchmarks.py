@@ -1,0 +1,155 @@
+"""The benchmarks' runner: its arithmetic, its turns, and one run of a tiny benchmark from end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from operator import mul
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.contest import MAPPED, PEAK, TIMES, Contest, Spread, memory_of, ratios, run
+from benchmarks.fresh import RESET_PEAK
+from benchmarks.report import BYTES, SECONDS, digits, quantity, table
+
+linux = pytest.mark.skipif(not RESET_PEAK.exists(), reason="peak memory is counted by Linux")
+
+
+def silent(text: str) -> None:
+    """Progress that nobody watches."""
+
+
+# Arithmetic ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_spread_is_the_quartiles() -> None:
+    assert Spread.of([5, 1, 4, 2, 3]) == Spread(2, 3, 4)
+    assert Spread.of([7]) == Spread(7, 7, 7)
+
+
+def test_a_ratio_compares_what_ran_in_the_same_round() -> None:
+    slow_round = 100
+    assert ratios([2, 2 * slow_round, 6], [1, slow_round, 2]) == Spread(2, 2, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("spread", "text"),
+    [
+        (Spread(0.0840, 0.0861, 0.1), "86.1 ms (84.0–100)"),
+        (Spread(1.9, 2.44, 2.5), "2.44 s (1.90–2.50)"),
+        (Spread(2e-7, 3e-7, 4e-7), "0.30 µs (0.20–0.40)"),
+    ],
+)
+def test_quartiles_have_the_unit_of_the_median(spread: Spread, text: str) -> None:
+    assert quantity(spread, SECONDS) == text
+
+
+def test_memory_and_ratios_are_written_with_three_digits() -> None:
+    assert quantity(Spread(2**20, 3 * 2**20, 200 * 2**20), BYTES) == "3.00 MiB (1.00–200)"
+    assert quantity(Spread(5.04, 12.34, 1234.5)) == "12.3 (5.04–1,234)"
+    assert [digits(number) for number in (0.0123, 0.123, 9.996, 99.96, -4.5)] == [
+        "0.012",
+        "0.12",
+        "10.0",
+        "100",
+        "-4.50",
+    ]
+
+
+def test_a_table_compares_with_the_first_contestant() -> None:
+    samples = {"ours": {PEAK: [2.0**20] * 3, MAPPED: [0.0] * 3}, "theirs": {PEAK: [2.0**21] * 3, MAPPED: [2.0**20] * 3}}
+    head, ours, theirs = table("small.pth", samples)
+    assert head.split() == ["small.pth", *PEAK.split(), "ratio", *MAPPED.split()]
+    assert ours.split()[-4:] == ["1", "0.000", "KiB", "(0.000–0.000)"]
+    assert theirs.split()[-5:] == ["2.00", "(2.00–2.00)", "1.00", "MiB", "(1.00–1.00)"]
+
+
+# Measuring -----------------------------------------------------------------------------------------------------------
+
+
+def test_contestants_take_turns_and_each_begins_a_round() -> None:
+    calls: list[str] = []
+    contest = Contest("turns", {name: partial(calls.append, name) for name in "abc"})
+    samples = run(contest, 3, silent)
+    assert "".join(calls) == "cab" + "abc" + "bca" + "cab", "the first round is a warm-up"
+    assert all(len(values) == 3 for measured in samples.values() for values in measured.values())
+
+
+def test_more_work_takes_more_time() -> None:
+    contest = Contest("sums", {"short": partial(sum, range(1_000)), "long": partial(sum, range(1_000_000))})
+    samples = run(contest, 3, silent)
+    for what in TIMES:
+        assert ratios(samples["long"][what], samples["short"][what]).median > 10
+
+
+def test_the_time_of_processes_that_a_job_starts_counts() -> None:
+    def process(work: str) -> partial[subprocess.CompletedProcess[bytes]]:
+        return partial(subprocess.run, [sys.executable, "-S", "-c", work], check=True)
+
+    contest = Contest("processes", {"idle": process("pass"), "busy": process("sum(range(10_000_000))")})
+    samples = run(contest, 3, silent)
+    assert ratios(samples["busy"]["CPU time"], samples["idle"]["CPU time"]).median > 2
+
+
+@linux
+def test_peak_memory_is_what_the_job_adds() -> None:
+    size = 50 * 2**20
+    measured = memory_of(partial(mul, b"x", size))
+    assert size <= measured[PEAK] < 1.1 * size
+    assert measured[MAPPED] < 0.1 * size
+
+
+@linux
+def test_a_job_that_fails_in_its_process_says_why() -> None:
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        memory_of(partial(divmod, 1, 0))
+
+
+# The command ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark called `tiny`."""
+
+    def contests(folder: Path) -> Iterator[Contest]:
+        assert folder.is_dir()
+        yield Contest("sums", {"short": partial(sum, range(10)), "long": partial(sum, range(1_000))})
+
+    module = ModuleType("benchmarks.tiny")
+    monkeypatch.setattr(module, "contests", contests, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(BENCHMARKS, "tiny", "sums of numbers")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_benchmark_prints_a_table_and_writes_its_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["tiny", "--repeat", "2", "-o", str(tmp_path / "results.json")])
+    printed = capsys.readouterr()
+    assert [line.split()[0] for line in printed.out.splitlines() if line] == ["sums", "short", "long"]
+    assert printed.err == "", "a pipe sees no progress"
+    record = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    (contest,) = record["benchmarks"]["tiny"]
+    assert record["repeat"] == 2
+    assert contest["title"] == "sums"
+    assert {len(contest["samples"][name][what]) for name in ("short", "long") for what in TIMES} == {2}
+
+
+def test_every_benchmark_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--list"])
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    folder = Path(__file__).parent.parent / "benchmarks"
+    runner = {"__init__", "__main__", "contest", "fresh", "report"}
+    assert set(listed) == {path.stem for path in folder.glob("*.py")} - runner
+
+
+def test_an_unknown_benchmark_is_a_mistake_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["wights"])
+    assert "no benchmark is called 'wights': there is weights" in capsys.readouterr().err
