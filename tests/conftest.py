@@ -1,17 +1,33 @@
-"""Golden files: `pytest --update` writes them anew, for a look at the difference before it is committed."""
+"""Golden files, which `pytest --update` writes anew, and the page of equivalences, which `--equivalence` writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.equivalence import Equivalence
+
 Golden = Callable[[Path, str], None]
+Note = Callable[[str], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the golden files instead of comparing with them")
+    parser.addoption("--equivalence", metavar="PAGE", type=Path, help="write what the tests prove about each model")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if page := config.getoption("--equivalence"):
+        config.pluginmanager.register(Equivalence(page))
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Say what is special about the model that a test compares."""
+    return partial(record_property, "note")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Every model that torchvision classifies pictures with is compared on the meta device: keys, shapes, parameters, costs.
 All that fit a small machine are compared in full as well: initial weights, outputs, gradients, buffers. The largest are
-marked `heavy`, which `python tasks.py heavy` runs and a plain run leaves out.
+marked `heavy`, which `python tasks.py equivalence` runs and a plain run leaves out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torchvision.models.regnet import BlockParams
 import netspec
 from netspec import Graph
 from netspec.catalog import shipped_specs
+from tests.conftest import Note
 
 NAMES = torchvision.models.list_models(module=torchvision.models)
 
@@ -37,14 +38,14 @@ HEAVY_PARAMETERS = 60_000_000
 REPRESENTATIVES = ("alexnet", "vgg16", "vit_b_32")
 """Models above that size which are compared in full in every run, one of each large family."""
 
+PUBLISHED = {"vit_h_14": "IMAGENET1K_SWAG_LINEAR_V1", "regnet_y_128gf": "IMAGENET1K_SWAG_LINEAR_V1"}
+"""The weights whose costs are compared, where the best ones are for larger pictures than the builder's own."""
 
-LARGER_PICTURES = ("vit_h_14", "regnet_y_128gf")
-"""Models whose best weights are for larger pictures than the builder's own."""
+PUBLISHED_WITHOUT_AUXILIARY_HEADS = ("googlenet",)
 
 
 def published(name: str) -> dict[str, Any]:
-    entry = "IMAGENET1K_SWAG_LINEAR_V1" if name in LARGER_PICTURES else "DEFAULT"
-    meta: dict[str, Any] = torchvision.models.get_model_weights(name)[entry].meta
+    meta: dict[str, Any] = torchvision.models.get_model_weights(name)[PUBLISHED.get(name, "DEFAULT")].meta
     return meta
 
 
@@ -119,8 +120,10 @@ def test_every_classification_model_of_torchvision_ships() -> None:
     assert set(NAMES) <= set(shipped_specs())
 
 
+@pytest.mark.proves("keys")
 @pytest.mark.parametrize("name", NAMES)
 def test_keys_shapes_dtypes_and_parameters_are_equal(name: str) -> None:
+    """Names, order, shapes and dtypes of the `state_dict`, and which of it is trained."""
     graph = netspec.load(name)
     theirs = made_on_meta(name)
     expected = [(key, tuple(value.shape), str(value.dtype)[6:]) for key, value in theirs.state_dict().items()]
@@ -131,13 +134,18 @@ def test_keys_shapes_dtypes_and_parameters_are_equal(name: str) -> None:
     assert trained == {key for key, _ in theirs.named_parameters()}
 
 
+@pytest.mark.proves("costs")
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_and_macs_are_those_that_torchvision_publishes(name: str) -> None:
+def test_parameters_and_macs_are_those_that_torchvision_publishes(name: str, note: Note) -> None:
+    """Parameters and MACs that torchvision publishes with its best weights; MACs are rounded to millions there."""
     meta = published(name)
     graph = netspec.load(name)
     counted = graph.parameters
-    if name == "googlenet":
-        counted = netspec.load(name, aux_logits=False).parameters  # published without the auxiliary classifiers
+    if name in PUBLISHED_WITHOUT_AUXILIARY_HEADS:
+        counted = netspec.load(name, aux_logits=False).parameters
+        note(f"Published, and compared, without the auxiliary classifiers: {counted:,} parameters.")
+    if name in PUBLISHED:
+        note(f"Compared with what is published for `{PUBLISHED[name]}`: the best weights are for larger pictures.")
     assert counted == meta["num_params"]
     assert graph.macs / 1e9 == pytest.approx(meta["_ops"], abs=0.0006)
 
@@ -145,19 +153,27 @@ def test_parameters_and_macs_are_those_that_torchvision_publishes(name: str) -> 
 # In full -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.proves("initial weights")
 def test_initial_weights_under_one_seed_are_equal(pair: Pair) -> None:
+    """All parameters and buffers of new modules, made under one seed."""
     assert same(pair.ours.state_dict().values(), pair.theirs.state_dict().values())
 
 
+@pytest.mark.proves("keys")
 def test_weights_load_strictly_both_ways(pair: Pair) -> None:
+    """Weights load with `strict=True` both ways."""
     pair.ours.load_state_dict(pair.theirs.state_dict(), strict=True)
     pair.theirs.load_state_dict(pair.ours.state_dict(), strict=True)
 
 
+@pytest.mark.proves("eval")
 @pytest.mark.parametrize("batch", [1, 3])
-def test_eval_outputs_are_equal(pair: Pair, batch: int) -> None:
+def test_eval_outputs_are_equal(pair: Pair, batch: int, note: Note) -> None:
+    """Outputs for one picture of the spec's own size, and for three of another size that are not square."""
     height = width = pair.graph.inputs["x"].spatial[0]
-    if batch > 1 and pair.name not in FIXED_SIZE:
+    if pair.name in FIXED_SIZE:
+        note(f"Built for pictures of {height} pixels, and compared with no others.")
+    elif batch > 1:
         height, width = max(pair.train_size, 96), 128
     pair.ours.eval(), pair.theirs.eval()
     pictures = torch.randn(batch, 3, height, width)
@@ -165,7 +181,13 @@ def test_eval_outputs_are_equal(pair: Pair, batch: int) -> None:
         assert torch.equal(pair.ours(pictures), pair.theirs(pictures))
 
 
-def test_train_outputs_gradients_and_buffers_are_equal(pair: Pair) -> None:
+@pytest.mark.proves("train")
+def test_train_outputs_gradients_and_buffers_are_equal(pair: Pair, note: Note) -> None:
+    """Outputs, gradients of all parameters and updated buffers, for two pictures of 64 pixels."""
+    if pair.name in FIXED_SIZE:
+        note(f"Built for pictures of {pair.train_size} pixels, and compared with no others.")
+    elif pair.name in TRAIN_SIZES:
+        note(f"With pictures of {pair.train_size} pixels, which the auxiliary classifier needs.")
     pair.ours.train(), pair.theirs.train()
     pictures = torch.randn(2, 3, pair.train_size, pair.train_size)
     outputs = []
@@ -182,18 +204,23 @@ def test_train_outputs_gradients_and_buffers_are_equal(pair: Pair) -> None:
     assert same(list(pair.ours.buffers()), list(pair.theirs.buffers()))
 
 
+@pytest.mark.proves("keys")
 @pytest.mark.parametrize("name", NAMES)
-def test_another_number_of_classes_is_equal(name: str) -> None:
+def test_another_number_of_classes_is_equal(name: str, note: Note) -> None:
+    """The same names and shapes with `num_classes: 7`."""
     options: dict[str, Any] = {"num_classes": 7}
     if name in WITH_AUXILIARY_HEADS:
+        note("With auxiliary classifiers for 1000 classes, without them for 7.")
         options |= {"aux_logits": False, "init_weights": False}
     ours = netspec.load(name, **{key: value for key, value in options.items() if key != "init_weights"}).state()
     theirs = made_on_meta(name, **options).state_dict()
     assert [(key, state.shape) for key, state in ours.items()] == [(k, tuple(v.shape)) for k, v in theirs.items()]
 
 
+@pytest.mark.proves("eval")
 @pytest.mark.parametrize("name", WITH_AUXILIARY_HEADS)
 def test_pictures_can_be_prepared_as_the_published_weights_need_them(name: str) -> None:
+    """The same with `transform_input: true`, for models that have it."""
     options: dict[str, Any] = {"transform_input": True, "aux_logits": False}
     theirs = torchvision.models.get_model(name, weights=None, init_weights=False, **options).eval()
     ours = netspec.load(name, **options).build(weights=theirs.state_dict()).eval()
