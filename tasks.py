@@ -13,9 +13,10 @@ ROOT = Path(__file__).resolve().parent
 
 
 def run(*command: str) -> None:
-    """Run a command of this Python's environment in the project's folder; stop when it fails."""
+    """Run a module of this Python's environment, or a script, in the project's folder; stop when it fails."""
     print(f"\n$ {' '.join(command)}", flush=True)
-    status = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
+    program = command if command[0].endswith(".py") else ("-m", *command)
+    status = subprocess.run([sys.executable, *program], cwd=ROOT, check=False).returncode
     if status:
         sys.exit(status)
 
@@ -39,8 +40,10 @@ def types() -> None:
 
 def docs() -> None:
     """Check that the generated pages are up to date."""
-    run("docs.make_reference", "--check")
-    run("docs.make_zoo", "--check")
+    run("docs/make_reference.py", "--check")
+    run("docs/make_zoo.py", "--check")
+    run("docs/make_schema.py", "--check")
+    run("docs/make_diagnostics.py", "--check")
 
 
 def wheel() -> None:
@@ -50,7 +53,9 @@ def wheel() -> None:
         (built,) = Path(folder).glob("*.whl")
         names = set(zipfile.ZipFile(built).namelist())
     expected = {f"netspec/{path.relative_to(ROOT)}" for path in ROOT.glob("specs/*.yaml")}
-    expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/library/*.yaml")} | {"netspec/py.typed"}
+    expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/library/*.yaml")}
+    expected |= {"netspec/py.typed", "netspec/specs/netspec.schema.json"}
+    expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/explanations/*.md")}
     if missing := sorted(expected - names):
         sys.exit(f"the wheel lacks {', '.join(missing)}")
     print(f"{built.name} holds all {len(expected)} data files")
@@ -61,9 +66,10 @@ def test() -> None:
     run("pytest", "-q", "-n", "auto")
 
 
-def heavy() -> None:
-    """Run the tests that are too large for every run, one after the other."""
-    run("pytest", "-q", "-m", "heavy")
+def equivalence() -> None:
+    """Compare every network in full, the largest too, one after the other, and write docs/equivalence.md."""
+    comparisons = ("tests/test_torchvision.py", "tests/test_timm.py")
+    run("pytest", "-q", "-m", "proves", "--equivalence", "docs/equivalence.md", *comparisons)
 
 
 TASKS: dict[str, Callable[[], None]] = {
@@ -73,16 +79,16 @@ TASKS: dict[str, Callable[[], None]] = {
     "docs": docs,
     "wheel": wheel,
     "test": test,
-    "heavy": heavy,
+    "equivalence": equivalence,
 }
 
 
 def main(names: list[str]) -> None:
     if names == ["all"]:
-        names = [name for name in TASKS if name not in ("format", "heavy")]
+        names = [name for name in TASKS if name not in ("format", "equivalence")]
     if not names or not set(names) <= set(TASKS):
-        listing = "\n".join(f"  {name:<8}{task.__doc__}" for name, task in TASKS.items())
-        everything = "  all     All of them but `format` and `heavy`: what CI runs."
+        listing = "\n".join(f"  {name:<13}{task.__doc__}" for name, task in TASKS.items())
+        everything = f"  {'all':<13}All of them but `format` and `equivalence`: what CI runs."
         sys.exit(f"usage: python tasks.py TASK...\n\n{listing}\n{everything}")
     for name in names:
         TASKS[name]()

@@ -6,23 +6,22 @@ Run `python docs/make_reference.py`; with `--check` nothing is written, and the 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
-from netspec.catalog import Origin, library_blocks
-from netspec.diagnostics import Reporter, listing
+from pages import main
+
+from netspec.describe import docstring, library, takes
 from netspec.expressions import CONSTANTS, FUNCTIONS, compile_expression, shape_attributes, show
 from netspec.fields import Record, usage
 from netspec.initializers import INITIALIZERS
+from netspec.layout import write
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
-from netspec.parse import parse
 from netspec.shapes import AXIS_NAMES, BYTES, TensorType
-from netspec.source import read_text, write
 from netspec.spec import KINDS, BlockSpec, ParameterSpec
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -90,6 +89,7 @@ _LIMITS = {
     "source.MAX_NODES": "values of a file, after aliases are expanded",
     "inherit.MAX_CHAIN": "specs that extend each other",
     "parse.MAX_IMPORTS": "files that one compilation imports",
+    "parse.MAX_PARTS": "parts of a node's name, between dots",
     "expressions.MAX_LENGTH": "characters of an expression",
     "expressions.MAX_DEPTH": "levels of an expression",
     "expressions.MAX_MAGNITUDE": "magnitude of an integer",
@@ -104,7 +104,7 @@ _LIMITS = {
 
 def reference() -> str:
     """The whole page."""
-    parts = [INTRODUCTION, OPS, *_families(), BLOCKS, *_blocks()]
+    parts = [INTRODUCTION, OPS, *_families(), BLOCKS, *map(_block, library())]
     parts += [_parameter_types(), _dtypes(), _initializers(), _expressions(), _limits()]
     return "\n".join(parts)
 
@@ -123,7 +123,7 @@ def _families() -> Iterator[str]:
 
 
 def _op(name: str, cls: type[Op]) -> str:
-    description, facts = _docstring(cls)
+    description, facts = docstring(cls)
     lines = [f"#### {name}", "", f"`{usage(cls, name)}`" + _form(cls), "", description, ""]
     if cls.fields():
         lines += ["| field | takes | default |", "|:--|:--|:--|", *_fields(cls), ""]
@@ -159,36 +159,7 @@ def _inputs(cls: type[Op]) -> dict[str, str]:
     return facts
 
 
-def _docstring(cls: type[Record]) -> tuple[str, dict[str, str]]:
-    """The description of a class, and its `Shape:`, `Cost:` and `Source:` lines."""
-    description: list[str] = []
-    facts: dict[str, str] = {}
-    label = ""
-    for line in cleandoc(cls.__doc__ or "").splitlines():
-        start, colon, rest = line.partition(": ")
-        if colon and start in ("Shape", "Cost", "Source"):
-            label = start
-            facts[label] = rest
-        elif label:
-            facts[label] += f" {line.strip()}"
-        else:
-            description.append(line)
-    return "\n".join(description).strip(), facts
-
-
 # Blocks --------------------------------------------------------------------------------------------------------------
-
-
-def _blocks() -> Iterator[str]:
-    """The entries of the library, as the parser understands it."""
-    reporter = Reporter()
-    spec = parse(read_text("{netspec: 1, input: [1], graph: [identity]}"), Origin(None, None), "any", reporter)
-    assert spec is not None
-    for name in library_blocks():
-        block = spec.network.namespace.block(name)
-        reporter.raise_if_failed()
-        assert block is not None
-        yield _block(block)
 
 
 def _block(block: BlockSpec) -> str:
@@ -204,13 +175,13 @@ def _block(block: BlockSpec) -> str:
 
 
 def _parameter(parameter: ParameterSpec) -> str:
-    kind = "a [node](guide.md#nodes-as-arguments), or `none`" if parameter.kind == "node" else KINDS[parameter.kind]
-    choices = f"one of {listing(parameter.choices)}" if parameter.choices else ""
-    takes = "; ".join(filter(None, (kind, choices, parameter.about)))
+    kind = KINDS[parameter.kind]
+    linked = "a [node](guide.md#nodes-as-arguments), or `none`" if parameter.kind == "node" else kind
+    described = takes(parameter).replace(kind, linked, 1)
     if parameter.default is None:
-        return f"| **`{parameter.name}`** | {takes} |  |"
-    default = write(parameter.default).removesuffix("...\n").strip()
-    return f"| `{parameter.name}` | {takes} | `{default}` |"
+        return f"| **`{parameter.name}`** | {described} |  |"
+    default = write(parameter.default).strip()
+    return f"| `{parameter.name}` | {described} | `{default}` |"
 
 
 # The rest ------------------------------------------------------------------------------------------------------------
@@ -239,7 +210,7 @@ def _initializers() -> str:
         fields = cls.fields().items()
         return ", ".join(f"`{n}`" if f.required else f"`{n}: {show(f.default)}`" for n, f in fields)
 
-    rows = ((f"`{name}`", arguments(cls), _docstring(cls)[0]) for name, cls in INITIALIZERS.items())
+    rows = ((f"`{name}`", arguments(cls), docstring(cls)[0]) for name, cls in INITIALIZERS.items())
     return _table("Initializers", introduction, ("name", "arguments", "about"), rows)
 
 
@@ -282,20 +253,5 @@ def _limits() -> str:
     return _table("Limits", introduction, ("what", "most", "set by"), map(row, _LIMITS))
 
 
-def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` compare it."""
-    page = reference()
-    if arguments == ["--check"]:
-        fresh = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page
-        if not fresh:
-            print(f"{PAGE.name} is stale: run `python docs/make_reference.py`", file=sys.stderr)
-        return 0 if fresh else 1
-    if arguments:
-        print("usage: python docs/make_reference.py [--check]", file=sys.stderr)
-        return 2
-    PAGE.write_text(page, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main(lambda: {PAGE: reference()}, "make_reference.py"))

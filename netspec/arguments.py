@@ -63,7 +63,7 @@ def bind(signature: Signature, spec: NodeSpec, known: Container[str] = ()) -> di
                 problem = Problem("two-kinds", message, help=help)
             raise problem.place(key.span)
         if key.text in bound:
-            raise Problem("duplicate-key", f"`{key.text}` is given twice, by position and by name").place(key.span)
+            raise Problem("duplicate-argument", f"`{key.text}` is given twice, by position and by name").place(key.span)
         bound[key.text] = value
     missing = [name for name in signature.required if name not in bound]
     if missing:

@@ -7,6 +7,7 @@ tree of the spec that was opened; a bare name may also be one of the specs that 
 from __future__ import annotations
 
 from functools import cache
+from os.path import isfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,22 +55,33 @@ class Origin(NamedTuple):
         if "/" in reference or "\\" in reference or reference.startswith("."):
             message = f"`{reference}` is neither a file name nor the name of a spec"
             raise Problem("unknown-spec", message, help=("add `.yaml`",))
-        if self.folder is not None and (beside := self.folder / f"{reference}.yaml").is_file():
+        if self.folder is not None and isfile(beside := self.folder / f"{reference}.yaml"):
             return self._relative(beside.name)
         if reference in shipped_specs():
             return shipped_specs()[reference]
         help = suggest(reference, shipped_specs()) or ("`netspec list` shows the specs that ship",)
         raise Problem("unknown-spec", f"unknown spec `{reference}`", help=help)
 
-    def _relative(self, reference: str) -> Path:
+    def inside(self, reference: str) -> Path:
+        """The path that `reference` names, which need not exist. Raises `Problem` where it leaves the tree."""
         if self.folder is None or self.root is None:
             message = f"`{reference}` cannot be found: this spec is a text without a folder"
             raise Problem("outside-folder", message)
-        path = (self.folder / reference).resolve()
+        try:
+            path = (self.folder / reference).resolve()
+        except (OSError, RuntimeError):
+            raise Problem("outside-folder", f"`{reference}` is a link that leads nowhere") from None
+        except ValueError:
+            raise Problem("unknown-spec", f"`{reference}` is no name of a file") from None
         if not path.is_relative_to(self.root):
             help = ("move the file into the folder of the spec, or below it",)
             raise Problem("outside-folder", f"`{reference}` is outside the folder of the spec", help=help)
-        if not path.is_file():
+        return path
+
+    def _relative(self, reference: str) -> Path:
+        path = self.inside(reference)
+        if not isfile(path):
+            assert self.folder is not None
             near = suggest(reference, (p.name for p in self.folder.glob("*.yaml")))
             raise Problem("unknown-spec", f"there is no file `{reference}`", help=near)
         return path
@@ -87,13 +99,14 @@ def find(reference: str) -> tuple[Path, str]:
     Returns its path and what messages call it. Raises `Problem`.
     """
     path = Path(reference)
-    if path.is_file():
+    if isfile(path):
         return path, reference
     shipped = shipped_specs()
     if reference in shipped:
         return shipped[reference], f"{reference}.yaml"
     if path.is_dir():
-        raise Problem("unknown-spec", f"`{reference}` is a folder, not a spec")
+        help = ("`netspec check` takes folders that have specs in them",)
+        raise Problem("unknown-spec", f"`{reference}` is a folder, not a spec", help=help)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         folder = path.parent
         near = suggest(path.name, (p.name for p in folder.glob("*.y*ml"))) if folder.is_dir() else ()

@@ -18,9 +18,13 @@ COMMANDS = {
     "check": "validate specs and infer every shape, without PyTorch",
     "build": "build the PyTorch module, run one batch and report",
     "summary": "print a table of shapes, parameters, MACs and memory",
+    "diff": "say what differs between two networks",
     "draw": "draw the network",
+    "explain": "explain a diagnostic code",
+    "fmt": "rewrite specs in the canonical layout",
     "show": "print a spec with everything it extends merged in",
     "list": "list the specs that ship",
+    "schema": "print the JSON Schema of specs, for editors",
     "completion": "print a completion script for a shell",
 }
 """What each command does, in the order of the help. `netspec.commands.NAME` has its `declare` and its `run`."""
@@ -37,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SpecError as error:
         from netspec.commands.common import complain
 
-        status = complain(error)
+        status = complain(error.diagnostics)
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,48 @@ from netspec.diagnostics import Problem, Reporter, SpecError
 from netspec.elaborate import elaborate
 from netspec.graph import Graph
 from netspec.initialize import initialize
+from netspec.limits import Limits, TooLarge, in_force
+from netspec.limits import limits as limits_in_force
 from netspec.parse import parse
 from netspec.source import Source, read, read_text
+from netspec.transfer import transfer
 from netspec.verify import verify
+from netspec.warn import warn
 
 InputShapes = list[int] | tuple[int, ...] | Mapping[str, list[int] | tuple[int, ...]]
 
 
-def load(spec: str | Path, *, input: InputShapes | None = None, **parameters: Any) -> Graph:
+def load(
+    spec: str | Path, /, *, input: InputShapes | None = None, limits: Limits | None = None, **parameters: Any
+) -> Graph:
     """Compile a spec into a graph whose every shape is known.
 
     `spec` is a file, or the name of a spec that ships, such as `resnet50`. `parameters` override those of the spec.
     `input` overrides the shape of the input, without the batch axis; with several inputs it maps names to shapes.
-    Raises `SpecError` with every mistake found.
+    `limits` are the most that the spec may ask for. Raises `SpecError` with every mistake found.
     """
     try:
         path, name = catalog.find(str(spec))
     except Problem as problem:
         raise SpecError([problem.at(None)]) from None
-    return compile_source(read(path, name), Origin.of(path), path.stem, parameters, input)
+    with in_force(limits):
+        return compile_source(read(path, name), Origin.of(path), path.stem, parameters, input)
 
 
 def loads(
     text: str,
+    /,
     *,
     name: str = "<text>",
     folder: str | Path | None = None,
     input: InputShapes | None = None,
+    limits: Limits | None = None,
     **parameters: Any,
 ) -> Graph:
     """Compile the text of a spec, as `load` does a file; `folder` is where `extends` and `imports` look for files."""
     origin = Origin.of(Path(folder) / "spec.yaml") if folder is not None else Origin(None, None)
-    return compile_source(read_text(text, name), origin, "network", parameters, input)
+    with in_force(limits):
+        return compile_source(read_text(text, name), origin, "network", parameters, input)
 
 
 def compile_source(
@@ -53,16 +64,34 @@ def compile_source(
     parameters: Mapping[str, Any] | None = None,
     input: InputShapes | None = None,
 ) -> Graph:
-    """The recipe behind `load`: parse the source tree, elaborate it, resolve initializers, verify."""
-    reporter = Reporter()
-    spec = parse(source, origin, name, reporter)
-    graph = None
+    """The recipe behind `load`: parse the source tree, elaborate it, resolve what refers to its paths, verify, warn."""
+    reporter = Reporter(most=limits_in_force().mistakes)
+    spec = graph = None
+    with _given_up(reporter, source):
+        spec = parse(source, origin, name, reporter)
     if spec is not None:
         shapes = input if isinstance(input, Mapping) else {spec.inputs[0].name: input} if input and spec.inputs else {}
-        root = elaborate(spec, reporter, parameters or {}, shapes)
-        if root is not None and not reporter.failed:
-            graph = initialize(spec, root, reporter)
-            graph.overridden = frozenset(parameters or ())
-    reporter.raise_if_failed()
+        with _given_up(reporter, source):
+            root = elaborate(spec, reporter, parameters or {}, shapes)
+            if root is not None and reporter.failed:
+                graph = Graph(spec.network.name, root, spec.network.about)
+            elif root is not None:
+                graph = initialize(spec, root, reporter)
+                transfer(spec, graph, (parameters or {}).keys(), reporter)
+    reporter.raise_if_failed(sketch=graph)
+    assert spec is not None, "a compilation without errors gives a spec"
     assert graph is not None, "a compilation without errors gives a graph"
-    return verify(graph)
+    graph.warnings = warn(spec, verify(graph))
+    return graph
+
+
+@contextmanager
+def _given_up(reporter: Reporter, source: Source) -> Iterator[None]:
+    """Report what a stage cannot go on with: a spec that asks for too much, or limits beyond Python's own."""
+    try:
+        yield
+    except TooLarge as error:
+        reporter.error("network-too-large", str(error), error.span or source.span)
+    except RecursionError:
+        help = ("raise `sys.setrecursionlimit` with the limit of levels, or nest less",)
+        reporter.error("too-deep", "nested deeper than Python can go", source.span, help=help)

@@ -11,17 +11,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from netspec.graph import Graph
 
 Level = Literal["error", "warning"]
 
 
 @dataclass(eq=False, repr=False)
 class SourceFile:
-    """A named text. `name` is what messages show: a path as the user wrote it, or `<text>`, or `--set`."""
+    """A named text. `name` is what messages show: a path as the user wrote it, or `<text>`, or `--set`.
+
+    `path` is where the text was read from, if it was read from a file.
+    """
 
     name: str
     text: str
+    path: Path | None = None
+
+    @property
+    def start(self) -> Span:
+        """The first place, for what is wrong with the file as a whole."""
+        return Span(self, 1, 1, 1, 1)
 
     @cached_property
     def lines(self) -> list[str]:
@@ -46,6 +60,11 @@ class Span(NamedTuple):
             return self
         return Span(self.file, self.line, self.column + start, self.line, self.column + max(end, start + 1))
 
+    def excerpt(self) -> str:
+        """The place and the lines that lead to it, with carets, as in messages."""
+        gutter = " " * len(str(self.line))
+        return "\n".join([f"{gutter}--> {self}", *_excerpt(self, "", "error", lambda text, style: text)])
+
 
 class Diagnostic(NamedTuple):
     """One mistake: a code that names it, a headline that stands alone, the smallest span, and what helps."""
@@ -66,6 +85,15 @@ class Diagnostic(NamedTuple):
     def __str__(self) -> str:
         return self.render()
 
+    def cut(self) -> Diagnostic:
+        """The diagnostic with texts of a length that people read, however long the names of the spec are."""
+        texts = (self.message, self.label, self.at, *self.notes, *self.help)
+        if max(map(len, texts)) <= _LONGEST:
+            return self
+        message, label, at = (_cut(text) for text in texts[:3])
+        notes, help = tuple(map(_cut, self.notes)), tuple(map(_cut, self.help))
+        return self._replace(message=message, label=label, at=at, notes=notes, help=help)
+
     def as_dict(self) -> dict[str, Any]:
         """The diagnostic as plain data, for editors and other programs."""
         span = self.span
@@ -74,6 +102,7 @@ class Diagnostic(NamedTuple):
             "code": self.code,
             "message": self.message,
             "file": span.file.name if span else None,
+            "path": str(span.file.path.resolve()) if span and span.file.path else None,
             "line": span.line if span else None,
             "column": span.column if span else None,
             "end_line": span.end_line if span else None,
@@ -86,10 +115,14 @@ class Diagnostic(NamedTuple):
 
 
 class SpecError(Exception):
-    """A spec that cannot be compiled. `diagnostics` holds every mistake found, in the order of the file."""
+    """A spec that cannot be compiled. `diagnostics` holds every mistake found, in the order of the file.
 
-    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+    `sketch` is the graph of what could be understood, for a picture of the mistakes; its failed nodes have no outputs.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic], sketch: Graph | None = None) -> None:
         self.diagnostics = tuple(diagnostics)
+        self.sketch = sketch
         super().__init__("\n\n".join(d.render() for d in self.diagnostics))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -133,7 +166,7 @@ class Problem(Exception):
         """The diagnostic of this problem, at its own place or else at `span`."""
         if span is not None:
             self.place(span)
-        return Diagnostic(self.code, self.message, self.span, self.label, at, self.notes, self.help)
+        return Diagnostic(self.code, self.message, self.span, self.label, at, self.notes, self.help).cut()
 
 
 @dataclass(eq=False, repr=False)
@@ -141,10 +174,18 @@ class Reporter:
     """Collects the diagnostics of one compilation, each once."""
 
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    most: int = 100
 
     def report(self, diagnostic: Diagnostic) -> None:
-        if diagnostic not in self.diagnostics:
-            self.diagnostics.append(diagnostic)
+        """Keep a diagnostic. Raises `SpecError` when there are as many as anybody reads."""
+        diagnostic = diagnostic.cut()
+        if diagnostic in self.diagnostics:
+            return
+        self.diagnostics.append(diagnostic)
+        if len(self.diagnostics) >= self.most:
+            notes = (*diagnostic.notes, f"netspec stops here, after {self.most} mistakes")
+            self.diagnostics[-1] = diagnostic._replace(notes=notes)
+            raise SpecError(sorted(self.diagnostics, key=_place))
 
     def error(self, code: str, message: str, span: Span | None, **details: Any) -> None:
         self.report(Diagnostic(code, message, span, **details))
@@ -161,9 +202,9 @@ class Reporter:
     def failed(self) -> bool:
         return any(d.level == "error" for d in self.diagnostics)
 
-    def raise_if_failed(self) -> None:
+    def raise_if_failed(self, sketch: Graph | None = None) -> None:
         if self.failed:
-            raise SpecError(sorted(self.diagnostics, key=_place))
+            raise SpecError(sorted(self.diagnostics, key=_place), sketch)
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:
@@ -175,8 +216,20 @@ def suggest(word: str, known: Iterable[str], what: str = "") -> tuple[str, ...]:
     """A `help` line that names the nearest known word, or nothing when none is near."""
     import difflib  # only for who makes a mistake
 
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if len(word) > _LONGEST_WORD:
+        return ()
+    similar = (other for other in known if 0.43 * len(word) <= len(other) <= 2.34 * len(word))  # else never near
+    matches = difflib.get_close_matches(word, list(islice(similar, _MOST_WORDS)), n=1, cutoff=0.6)
     return (f"did you mean {what + ' ' if what else ''}`{matches[0]}`?",) if matches else ()
+
+
+_LONGEST = 2000  # characters of a text in a message
+_LONGEST_WORD = 60  # of those that are likened to others
+_MOST_WORDS = 1000  # that one is likened to
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def listing(words: Iterable[str], last: str = "and") -> str:
@@ -224,8 +277,8 @@ def _excerpt(span: Span, label: str, level: str, paint: Any) -> Iterator[str]:
         return
     yield f"{' ' * width} {bar}"
     for number in range(max(1, span.line - _CONTEXT_LINES), span.line + 1):
-        text = _printable(source[number - 1])
-        shown = text if len(text) <= _EXCERPT_WIDTH else text[: _EXCERPT_WIDTH - 1] + "…"
+        text = source[number - 1]
+        shown = _printable(text if len(text) <= _EXCERPT_WIDTH else text[: _EXCERPT_WIDTH - 1] + "…")
         yield f"{paint(str(number).rjust(width), 'frame')} {bar} {shown}".rstrip()
     line = source[span.line - 1]
     end = span.end_column if span.end_line == span.line else len(line.rstrip()) + 1

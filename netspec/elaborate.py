@@ -10,25 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from netspec.arguments import bind, block_signature, op_signature
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
-from netspec.expressions import Word, compile_expression, show, unknown_name
+from netspec.expressions import Word, bounded, evaluate, show, unknown_name, weight
 from netspec.fields import create, word_choices
 from netspec.graph import Body
+from netspec.limits import Limits, TooLarge, charge, limits
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
+from netspec.quantities import byte_size
 from netspec.parse import parse_node
-from netspec.scope import Context, Instance, NodeArgument, Scope, TooLarge, Wiring, count_of
-from netspec.shapes import TensorType
+from netspec.scope import Context, Copy, Instance, Level, NodeArgument, Scope, Use, Wiring, count_of
+from netspec.shapes import BYTES, TensorType
 from netspec.source import Scalar, Sequence, Source, is_null
 from netspec.spec import KINDS, BlockSpec, BodySpec, NodeSpec, ParameterSpec, Spec
 from netspec.wiring import BodyBuilder
 
-MAX_NODES = 100_000  # of one graph, each copy counted
-MAX_STEPS = 500_000  # rows, copies and instances that are looked at on the way
-MAX_LEVELS = 60  # of blocks inside blocks
 MAX_AXIS = 2**31 - 1  # length of an axis
 MAX_SHOWN = 12  # names of a path in a message
 
@@ -41,12 +41,7 @@ def elaborate(
     `given` overrides parameters and `shapes` overrides input shapes, by name; each value is plain data or a source
     tree. Returns None when a mistake leaves no body to go on with; mistakes are in `reporter`.
     """
-    try:
-        return Elaborator(reporter).network(spec, given, shapes)
-    except TooLarge as error:
-        message = f"the network unrolls into more than {MAX_STEPS:,} steps"
-        reporter.error("value-too-large", message, error.span)
-        return None
+    return Elaborator(reporter).network(spec, given, shapes)
 
 
 @dataclass(eq=False, repr=False)
@@ -54,12 +49,15 @@ class Elaborator:
     """Makes the instances of one compilation, each once."""
 
     reporter: Reporter
-    path: list[str] = field(default_factory=list)
+    path: list[Level] = field(default_factory=list)
     instances: dict[Any, Instance | None] = field(default_factory=dict)
     ops: dict[Any, Op] = field(default_factory=dict)
     arguments: dict[int, NodeSpec] = field(default_factory=dict)
+    nodes: dict[Any, NodeArgument] = field(default_factory=dict)
     blocks: dict[Any, Instance | None] = field(default_factory=dict)
-    wiring: Wiring = field(default_factory=lambda: Wiring((), ()))
+    wiring: Wiring = field(default_factory=Wiring)
+    limits: Limits = field(default_factory=limits)
+    sketch: Body | None = None  # what came before the mistake in the body that failed last
     count: int = 0
     level: int = 0
 
@@ -85,18 +83,23 @@ class Elaborator:
         unknown = [name for name in shapes if name not in {item.name for item in spec.inputs}]
         for name in unknown:
             help = (f"the inputs are {listing(item.name for item in spec.inputs)}",)
-            self.reporter.error("unknown-parameter", f"there is no input `{name}`", None, help=help)
+            self.reporter.error("unknown-input", f"there is no input `{name}`", None, help=help)
         if scope is None or len(inputs) != len(spec.inputs) or not inputs or (self.reporter.failed and unknown):
             return None
         instance = None
         with self.reporter.catch(block.body.span):
             instance = self.block_body(block, scope, tuple(inputs), root=True)
         if instance is None:
-            return None
+            return self.sketch
         assert isinstance(instance.target, Body)
-        if instance.target.size > MAX_NODES:
-            message = f"the network unrolls into {instance.target.size:,} nodes, more than {MAX_NODES:,}"
-            self.reporter.error("value-too-large", message, block.body.span)
+        if instance.target.size > self.limits.nodes:
+            message = f"the network unrolls into {instance.target.size:,} nodes, more than {self.limits.nodes:,}"
+            self.reporter.error("network-too-large", message, block.body.span)
+            return None
+        needed = instance.target.parameters * BYTES["float32"]
+        if needed > self.limits.memory:
+            message = f"the parameters would need {byte_size(needed)}, more than {byte_size(self.limits.memory)}"
+            self.reporter.error("network-too-large", message, block.body.span)
             return None
         return instance.target
 
@@ -166,8 +169,10 @@ class Elaborator:
                 self.reporter.report(problem.at(source.span, self.at))
                 return None
         instance = self.body(block.body, context, inputs, block.name, root)
+        made = instance.target if instance is not None else self.sketch
+        if isinstance(made, Body):
+            made.arguments = {name: _plain(value) for name, value in arguments.items()}
         if instance is not None and isinstance(instance.target, Body):
-            instance.target.arguments = {name: _plain(value) for name, value in arguments.items()}
             instance.target.init = (block.init, scope) if block.init else None
         return instance
 
@@ -185,6 +190,7 @@ class Elaborator:
         """What the node is, its words aside; None when it is wrong, which has been reported."""
         scope = context.scope
         captured = tuple(scope.get(name) for name in spec.names)
+        charge(weight(captured))
         key = (id(spec), id(context.namespace), inputs, captured)
         if key in self.instances:
             return self.instances[key]
@@ -221,8 +227,8 @@ class Elaborator:
             return self._op(name, spec, context, inputs)
         block = namespace.block(name)
         if block is None:
-            if name not in namespace:
-                help = suggest(name, {*OP_NAMES, *namespace.names()})
+            if name not in namespace and not namespace.incomplete:
+                help = suggest(name, namespace.known)
                 raise Problem("unknown-op", f"unknown op or block `{name}`", help=help)
             return None
         return self._block(block, spec, context, inputs)
@@ -239,9 +245,12 @@ class Elaborator:
         scope = self.parameters(block, given, context)
         if scope is None:
             return None
-        key = (id(block), inputs, tuple(scope.values()))
+        values = tuple(scope.values())
+        charge(weight(values))
+        key = (id(block), inputs, values)
         if key not in self.blocks:
-            self.blocks[key] = self.block_body(block, scope, inputs)
+            with self.inside("", Use(block.name, spec.span)):
+                self.blocks[key] = self.block_body(block, scope, inputs)
         return self.blocks[key]
 
     def _op(self, name: str, spec: NodeSpec, context: Context, inputs: tuple[TensorType, ...]) -> Instance | None:
@@ -273,9 +282,21 @@ class Elaborator:
             problem.place(wrong.span if wrong is not None else spec.span)
             problem.message = problem.message.replace("{op}", f"`{name}`")
             raise self.wiring.explain(problem, inputs) from None
-        if any(length > MAX_AXIS for type in outputs for length in type.shape):
-            raise Problem("value-too-large", f"`{name}` gives {outputs[0]}, longer than an axis can be")
+        self.check_memory(name, op, inputs, outputs)
         return Instance(name, op, outputs, cls.output_names)
+
+    def check_memory(
+        self, name: str, op: Op, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]
+    ) -> None:
+        """Raise a `Problem` where the parameters of an op, or what it gives, are more than any machine holds."""
+        needed = sum(state.bytes for state in op.state(*inputs).values())
+        largest = max(outputs, key=attrgetter("bytes"))
+        notes = (f"its parameters would need {byte_size(needed)}, and what it gives {byte_size(largest.bytes)}",)
+        if any(length > MAX_AXIS for type in outputs for length in type.shape):
+            raise Problem("value-too-large", f"`{name}` gives {largest}, longer than an axis can be", notes=notes)
+        if max(needed, largest.bytes) > self.limits.memory:
+            message = f"`{name}` needs more than {byte_size(self.limits.memory)} of memory"
+            raise Problem("network-too-large", message, notes=notes)
 
     def create(self, cls: type[Op], name: str, values: dict[str, Any], context: Context) -> Op:
         key = (cls, tuple((name, type(value), value) for name, value in values.items()))
@@ -301,14 +322,14 @@ class Elaborator:
     def value(self, source: Source, context: Context) -> Any:
         """The value of a source tree: numbers, booleans, words, and tuples of them. Raises `Problem`."""
         if isinstance(source, Sequence):
-            return tuple(self.value(item, context) for item in source.items)
+            return bounded(tuple(self.value(item, context) for item in source.items))
         if not isinstance(source, Scalar):
             raise Problem("wrong-type", "expected a number, a word or a list here, got a mapping").place(source.span)
         if is_null(source):
             return None
         try:
-            return compile_expression(source.text).evaluate(context.scope)
-        except Problem as problem:
+            return evaluate(source.text, context.scope)
+        except (Problem, TooLarge) as problem:
             raise problem.place(source.inner) from None
 
     def node_argument(self, source: Source, context: Context) -> Any:
@@ -327,7 +348,7 @@ class Elaborator:
             self.arguments[id(source)] = parse_node(source, context.namespace, self.reporter, context.holders)
         spec = self.arguments[id(source)]
         captured = tuple(context.scope.get(name) for name in spec.names)
-        return NodeArgument(spec, context, captured)
+        return self.nodes.setdefault((id(spec), captured), NodeArgument(spec, context))
 
     def condition(self, source: Scalar | None, context: Context, *, default: bool) -> bool:
         """The value of an `if` or `training_only`, or the default where there is none. Raises `Problem`."""
@@ -346,20 +367,22 @@ class Elaborator:
     def admit(self, span: Span) -> None:
         """Count a step of the elaboration. Raises `TooLarge` when a spec asks for too many."""
         self.count += 1
-        if self.count > MAX_STEPS:
-            raise TooLarge(span)
+        if self.count > self.limits.steps:
+            raise TooLarge(f"the network unrolls into more than {self.limits.steps:,} steps", span)
 
     @property
     def at(self) -> str:
-        """The path of the node at hand."""
-        names = [name for name in self.path if name]
+        """The path of the node at hand, and the innermost block and copy that it is in."""
+        names = [level.name for level in self.path if level.name]
         if len(names) > MAX_SHOWN:
             names = [*names[: MAX_SHOWN - 2], "…", names[-1]]
-        return ".".join(names)
+        origins = [level.origin for level in reversed(self.path)]
+        around = [next((str(origin) for origin in origins if isinstance(origin, kind)), "") for kind in (Use, Copy)]
+        return ", ".join(filter(None, [".".join(names), *around]))
 
     @contextmanager
-    def inside(self, name: str) -> Iterator[None]:
-        self.path.append(name)
+    def inside(self, name: str, origin: Use | Copy | None = None) -> Iterator[None]:
+        self.path.append(Level(name, origin))
         try:
             yield
         finally:
@@ -369,8 +392,8 @@ class Elaborator:
     def deeper(self, span: Span) -> Iterator[None]:
         self.level += 1
         try:
-            if self.level > MAX_LEVELS:
-                message = f"blocks inside blocks, more than {MAX_LEVELS} levels deep"
+            if self.level > self.limits.levels:
+                message = f"blocks inside blocks, more than {self.limits.levels} levels deep"
                 raise Problem("too-deep", message, help=("does a block contain itself?",))
             yield
         finally:

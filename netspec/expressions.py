@@ -17,12 +17,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, listing, suggest
+from netspec.limits import charge, limits
 from netspec.shapes import AXIS_NAMES, TensorType
 
 MAX_LENGTH = 500  # characters of one expression
 MAX_DEPTH = 50  # levels of one expression
 MAX_MAGNITUDE = 2**63 - 1  # of an integer
-MAX_ITEMS = 100_000  # of a list
+MAX_SHOWN = 20  # items of a list in a message
 
 Value = Any
 Scope = Mapping[str, Value]
@@ -58,13 +59,6 @@ def column(table: tuple[Any, ...], index: int) -> tuple[Any, ...]:
     return tuple(row[index] for row in table)
 
 
-def _bounded_range(*arguments: int) -> tuple[int, ...]:
-    numbers = range(*arguments)
-    if len(numbers) > MAX_ITEMS:
-        raise Problem("value-too-large", f"`range` of {len(numbers):,} items, more than {MAX_ITEMS:,}")
-    return tuple(numbers)
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "ceil": math.ceil,
@@ -79,11 +73,11 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "log2": math.log2,
     "max": max,
     "min": min,
-    "range": _bounded_range,
+    "range": range,
     "reversed": lambda items: tuple(reversed(items)),
-    "round": round,
+    "round": lambda number: round(number),
     "sqrt": math.sqrt,
-    "sum": sum,
+    "sum": lambda items: sum(items),
     "zip": lambda *lists: tuple(zip(*lists, strict=True)),
 }
 
@@ -115,6 +109,39 @@ def compile_expression(text: str) -> Expression:
     return Expression(text, _compile(tree.body, 0))
 
 
+def evaluate(text: str, scope: Scope) -> Value:
+    """The value of an expression, charged to the compilation. Raises `Problem`."""
+    charge(len(text))
+    return compile_expression(text).evaluate(scope)
+
+
+def bounded(items: tuple[Value, ...] | range) -> tuple[Value, ...]:
+    """The items as a list of the language, charged to the compilation. Raises `Problem` where there are too many."""
+    most = limits().items
+    size = len(items) if isinstance(items, range) else weight(items)
+    if size > most:
+        raise Problem("value-too-large", f"a list of more than {most:,} items")
+    charge(size)
+    return tuple(items)
+
+
+def weight(value: Value, depth: int = 1) -> int:
+    """How many items a list has, those of the lists in it included; stops counting where there are too many.
+
+    Raises `Problem` where lists are nested too deeply.
+    """
+    if not isinstance(value, tuple):
+        return 0
+    if depth > MAX_DEPTH:
+        raise Problem("value-too-large", f"lists in lists, more than {MAX_DEPTH} levels deep")
+    size, most = len(value), limits().items
+    for item in value:
+        if size > most:
+            break
+        size += weight(item, depth + 1) if isinstance(item, tuple) else 0
+    return size
+
+
 def _syntax(message: str) -> tuple[str, tuple[str, ...]]:
     """What Python says of a text that it cannot parse, and what to do about it."""
     if "was never closed" in message:
@@ -137,10 +164,11 @@ def fill(template: str, scope: Scope) -> str:
     """A name such as `layer{i + 1}` with its expressions replaced by their values."""
     if "{" not in template:
         return template
+    charge(len(template))
 
     def value(match: re.Match[str]) -> str:
         try:
-            result = compile_expression(match[1].strip()).evaluate(scope)
+            result = evaluate(match[1].strip(), scope)
         except Problem as problem:
             raise Problem(problem.code, problem.message, extent=match.span(1), help=problem.help) from None
         if isinstance(result, Word) and result == match[1].strip():
@@ -207,12 +235,17 @@ def show(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return f"[{', '.join(map(show, value))}]"
+        more = ["..."] if len(value) > MAX_SHOWN else []
+        return _cut(f"[{', '.join([*map(show, value[:MAX_SHOWN]), *more])}]", 500)
     return _shorten(str(value))
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+    return _cut(text, 60)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 # Compilation ---------------------------------------------------------------------------------------------------------
@@ -348,7 +381,7 @@ def _subscript(node: ast.Subscript, depth: int) -> Evaluate:
         if not isinstance(items, tuple):
             raise Problem("wrong-type", f"`{show(items)}` is not a list", extent=extent)
         try:
-            return items[position]
+            return _check(items[position], node) if isinstance(position, slice) else items[position]
         except IndexError:
             message = f"index {position} is outside a list of {len(items)}"
             raise Problem("invalid-expression", message, extent=extent) from None
@@ -415,8 +448,11 @@ def _check(value: Value, node: ast.expr) -> Value:
         raise Problem("invalid-expression", "the result is not a real number", extent=_extent(node))
     if isinstance(value, int) and abs(value) > MAX_MAGNITUDE:
         raise Problem("value-too-large", "an integer beyond 2**63", extent=_extent(node))
-    if isinstance(value, tuple) and len(value) > MAX_ITEMS:
-        raise Problem("value-too-large", f"a list of more than {MAX_ITEMS:,} items", extent=_extent(node))
+    if isinstance(value, (tuple, range)):
+        try:
+            return bounded(value)
+        except Problem as problem:
+            raise Problem(problem.code, problem.message, extent=_extent(node), help=problem.help) from None
     return value
 
 
@@ -448,6 +484,7 @@ def _comparison(node: ast.Compare, depth: int) -> Evaluate:
         left = first(scope)
         for compare, operand in rest:
             right = operand(scope)
+            charge(weight(left) + weight(right))
             try:
                 if not compare(left, right):
                     return False
@@ -464,7 +501,7 @@ def _word_or_name(node: ast.expr, depth: int) -> Evaluate:
     """Where a word may stand, as in `act == relu` or `same if pad else valid`: a name in scope, else the word."""
     if isinstance(node, (ast.List, ast.Tuple)) and depth <= MAX_DEPTH:
         items = [_word_or_name(item, depth + 1) for item in node.elts]
-        return lambda scope: tuple(item(scope) for item in items)
+        return lambda scope: _check(tuple(item(scope) for item in items), node)
     return _bare_word(node.id) if isinstance(node, ast.Name) else _compile(node, depth)
 
 
@@ -476,7 +513,7 @@ def _conditional(node: ast.IfExp, depth: int) -> Evaluate:
 
 def _list(node: ast.List | ast.Tuple, depth: int) -> Evaluate:
     items = [_compile(item, depth) for item in node.elts]
-    return lambda scope: tuple(item(scope) for item in items)
+    return lambda scope: _check(tuple(item(scope) for item in items), node)
 
 
 def _call(node: ast.Call, depth: int) -> Evaluate:
@@ -492,10 +529,9 @@ def _call(node: ast.Call, depth: int) -> Evaluate:
 
     def evaluate(scope: Scope) -> Value:
         values = [argument(scope) for argument in arguments]
+        charge(sum(map(weight, values)))
         try:
             return _check(function(*values), node)
-        except Problem as problem:
-            raise Problem(problem.code, problem.message, extent=extent) from None
         except (TypeError, ValueError, OverflowError, ZeroDivisionError, IndexError):
             message = f"`{name}` cannot take {', '.join(f'`{show(v)}`' for v in values) or 'nothing'}"
             raise Problem("wrong-type", message, extent=extent) from None

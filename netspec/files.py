@@ -12,6 +12,9 @@ from typing import Any
 
 from netspec.diagnostics import Problem, SpecError
 
+WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+"""Suffixes of the files that weights are read from."""
+
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:

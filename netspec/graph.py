@@ -7,13 +7,13 @@ graph knows neither YAML nor torch.
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from netspec.diagnostics import Span
+from netspec.diagnostics import Diagnostic, Span
 from netspec.ops.base import Op, State
 from netspec.shapes import TensorType
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     import networkx
     from torch import nn
 
+    from netspec.backends.published import PublishedWeights
     from netspec.backends.weights import Weights
     from netspec.initialize import Assignment
+    from netspec.select import Choice
 
 
 @dataclass(eq=False, repr=False)
@@ -42,6 +44,8 @@ class Value:
 class Node:
     """An occurrence of an op or body under a name.
 
+    A node without outputs failed, which is seen in the sketch of a wrong spec alone.
+    Dots in a name put the node into modules that do nothing but hold others: `convs.0` is `0` in the module `convs`.
     `shares` names the node of the same body whose module this one calls again.
     """
 
@@ -65,6 +69,10 @@ class Node:
     def __repr__(self) -> str:
         sources = ", ".join(value.name for value in self.inputs)
         return f"{self.name} = {self.kind}({sources}) -> {', '.join(str(t) for t in self.output_types)}"
+
+
+Children = dict[str, "Node | Children"]
+"""What stands in a module, by name: a node, or the children of a module that only holds others."""
 
 
 class Output(NamedTuple):
@@ -96,13 +104,19 @@ class Body:
     arguments: dict[str, Any] = field(default_factory=dict)
     init: Any = None  # the block's own initialization rules, read by `initialize`
 
-    def node(self, name: str) -> Node:
-        """The child called `name`. Raises `KeyError`."""
-        return self._by_name[name]
-
     @cached_property
-    def _by_name(self) -> dict[str, Node]:
-        return {node.name: node for node in self.nodes}
+    def children(self) -> Children:
+        """The nodes as the tree that dots in their names make of them."""
+        children: Children = {}
+        for node in self.nodes:
+            *holders, name = node.name.split(".")
+            held = children
+            for holder in holders:
+                inner = held.setdefault(holder, {})
+                assert isinstance(inner, dict), f"{node.name} stands in a node"
+                held = inner
+            held[name] = node
+        return children
 
     @cached_property
     def size(self) -> int:
@@ -147,12 +161,6 @@ def node_macs(node: Node) -> int:
     return node.target.macs(*node.input_types)
 
 
-def path_pattern(selector: str) -> re.Pattern[str]:
-    """The paths that a selector means: `*` stands for one name of a path, `**` for any number."""
-    parts = re.split(r"(\*\*|\*)", selector)
-    return re.compile("".join({"**": r".*", "*": r"[^.]*"}.get(part, re.escape(part)) for part in parts))
-
-
 @dataclass(eq=False, repr=False)
 class Graph:
     """A compiled network. `netspec.load` makes one; `build`, `summary` and `draw` use it."""
@@ -162,9 +170,12 @@ class Graph:
     about: str = ""
     reference: tuple[str, ...] = ()
     initializers: tuple[Assignment, ...] = ()
-    weights: str = ""  # where trained weights are published, such as `torchvision/resnet50`
+    weights: str = ""  # trained ones: `torchvision/resnet50`, `timm/dla34`, or the path of a file
     weights_need: dict[str, Any] = field(default_factory=dict)  # parameters that those weights were trained with
-    overridden: frozenset[str] = frozenset()  # parameters that `load` was given
+    adapted: bool = False  # whether it may differ from the network that those weights were trained for
+    freeze: tuple[str, ...] = ()  # paths of parameters that are not to be trained
+    left_out: frozenset[str] = frozenset()  # keys of the state that `select` left out
+    warnings: tuple[Diagnostic, ...] = ()  # what is legal in its spec, but likely wrong
 
     @property
     def inputs(self) -> dict[str, TensorType]:
@@ -198,36 +209,56 @@ class Graph:
 
     def find(self, path: str) -> Node:
         """The node at `path`, such as `layer1.0.conv1`. Raises `KeyError`."""
-        body: Op | Body = self.root
+        route = self.route(path)
+        if not route:
+            raise KeyError(path)
+        return route[-1]
+
+    def route(self, path: str) -> tuple[Node, ...]:
+        """The nodes that lead to the one at `path`, outermost first; empty where there is none."""
+        route: list[Node] = []
+        found: Node | Children | None = self.root.children
         for name in path.split("."):
-            if not isinstance(body, Body):
-                raise KeyError(path)
-            node = body.node(name)
-            body = node.target
-        return node
+            if isinstance(found, Node):
+                found = found.target.children if isinstance(found.target, Body) else {}
+            found = found.get(name) if found else None
+            if isinstance(found, Node):
+                route.append(found)
+        return tuple(route) if isinstance(found, Node) else ()
+
+    def select(self, outputs: Choice) -> Graph:
+        """The graph with the nodes at the paths of `outputs` as its outputs, without what they do not need.
+
+        One path gives a bare tensor; several give a dict by path, or by the names of a mapping from name to path.
+        Raises `SpecError` where a path names nothing.
+        """
+        from netspec.select import select
+
+        return select(self, outputs)
 
     def state(self) -> dict[str, State]:
         """Parameters and saved buffers by key, in the order of the module's `state_dict`."""
         found: dict[str, State] = {}
-        pending: list[tuple[str, Node | Body]] = [("", self.root)]
+        pending: list[tuple[str, Node | Children]] = [("", self.root.children)]
         while pending:
             prefix, item = pending.pop()
-            body = item if isinstance(item, Body) else item.target
-            if isinstance(body, Body):
-                held = [(node, node_state(node).get("")) for node in body.nodes if not isinstance(node.target, Body)]
-                for trainable in (True, False):
-                    for node, state in held:
-                        if state is not None and state.trainable is trainable:
-                            found[prefix + node.name] = state
-                pending.extend((f"{prefix}{n.name}.", n) for n in reversed(body.nodes) if not n.shares)
-            elif isinstance(item, Node):
-                found |= {prefix + name: state for name, state in node_state(item).items() if name}
+            if isinstance(item, Node):
+                if not isinstance(item.target, Body):
+                    found |= {prefix + name: state for name, state in node_state(item).items() if name}
+                    continue
+                item = item.target.children
+            children = {name: child for name, child in item.items() if isinstance(child, dict) or not child.shares}
+            own = {name: node_state(child).get("") for name, child in children.items() if isinstance(child, Node)}
+            for trainable in (True, False):
+                found |= {prefix + name: state for name, state in own.items() if state and state.trainable is trainable}
+            pending.extend((f"{prefix}{name}.", child) for name, child in reversed(children.items()))
         return {key: state for key, state in found.items() if state.persistent}
 
     def build(
         self,
         *,
         weights: Weights | None = None,
+        outputs: Choice | None = None,
         seed: int | None = None,
         device: str | None = None,
         freeze: Iterable[str] = (),
@@ -235,29 +266,45 @@ class Graph:
         """The network as an `nn.Module`, in training mode. Needs PyTorch.
 
         Its weights are initial ones, which `seed` makes reproducible, or those of a checkpoint: `weights` is a file
-        (`.safetensors`, `.pth`, `.pt`), the name of published weights such as `DEFAULT`, or a `state_dict`. Raises
-        `SpecError` where they do not fit; entries of another shape are initialized, with a warning, where the spec was
-        loaded with parameters of its own, such as another number of classes.
+        (`.safetensors`, `.pth`, `.pt`), a `state_dict`, or the name of weights that the spec names, such as `DEFAULT`.
+        Raises `SpecError` where they do not fit. Where the network is adapted from the one that they were trained for,
+        by parameters given to `load` or by `extends`, it takes what fits, and a warning says what was initialized and
+        what was skipped.
 
-        `freeze` lists paths whose parameters, and all below them, are not to be trained; `*` stands for one name of a
-        path, `**` for any number.
+        `outputs` chooses other nodes as what the network returns, as `select` does: one path or several.
+
+        `freeze` lists paths whose parameters, and all below them, are not to be trained, besides those that the spec
+        freezes; `*` stands for one name of a path, `**` for any number.
         """
         from netspec.backends.module import freeze_parameters, to_module
 
+        graph = self if outputs is None else self.select(outputs)
+        frozen = graph.frozen(freeze)
         if weights is None:
-            module = to_module(self, seed=seed, device=device)
+            module = to_module(graph, seed=seed, device=device)
         else:
             from netspec.backends.weights import build_with_weights
 
-            module = build_with_weights(self, weights, device=device)[0]
-        freeze_parameters(module, freeze)
+            module, report = build_with_weights(graph, weights, seed=seed, device=device)
+            if not report.as_expected:
+                warnings.warn(str(report), stacklevel=2)
+        freeze_parameters(module, frozen)
         return module
 
-    def published_weights(self, name: str = "DEFAULT") -> Any:
-        """torchvision's entry for trained weights: `transforms()` prepares pictures, `meta` names the classes."""
-        from netspec.backends.weights import published
+    def frozen(self, freeze: Iterable[str] = ()) -> frozenset[str]:
+        """Keys of the parameters that `build` would not train. Raises `SpecError` where a path leads to none."""
+        from netspec.transfer import frozen_parameters
 
-        return published(self, name)
+        return frozen_parameters(self, freeze)
+
+    def published_weights(self, name: str = "DEFAULT") -> PublishedWeights:
+        """The trained weights that a library publishes for this network under `name`.
+
+        Their `transforms()` prepare pictures, and their `meta["categories"]` names the classes. Raises `SpecError`.
+        """
+        from netspec.backends.published import find_published
+
+        return find_published(self.name, self.weights, name)
 
     def summary(self, depth: int | None = None) -> str:
         """A table of every node: output shape, parameters, MACs and memory."""

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from netspec.catalog import Origin
 from netspec.diagnostics import Problem, Reporter, suggest
+from netspec.limits import charge, limits
 from netspec.source import Mapping, Scalar, Sequence, Source, is_null, read
-
-MAX_CHAIN = 16  # specs that extend each other
 
 PARAMETER_KEYS = ("type", "default", "about", "choices")
 
@@ -21,11 +20,16 @@ _MERGED = ("params", "let", "blocks", "init")
 
 
 class Document(NamedTuple):
-    """A spec with all it extends merged in. Each import keeps the origin that its file name starts from."""
+    """A spec with all it extends merged in. Each import keeps the origin that its file name starts from.
+
+    So do the `weights`, which are inherited if another spec than the one that was opened names them.
+    """
 
     mapping: Mapping
     imports: tuple[tuple[Scalar, Origin], ...]
     origin: Origin
+    weights_origin: Origin = Origin(None, None)
+    inherits_weights: bool = False
 
     @property
     def merged(self) -> Mapping:
@@ -54,8 +58,10 @@ def inherit(source: Source, origin: Origin, reporter: Reporter) -> Document | No
             if not isinstance(extends, Scalar):
                 raise Problem("wrong-type", "`extends` takes the name of one spec")
             path = origin.locate(extends.text)
-            if path in seen or len(seen) >= MAX_CHAIN:
+            if path in seen:
                 raise Problem("circular-extends", f"`{extends.text}` extends itself, in the end")
+            if len(seen) >= (most := limits().extends):
+                raise Problem("too-many-files", f"a chain of `extends` longer than {most:,}")
         except Problem as problem:
             reporter.report(problem.at(extends.span))
             return None
@@ -69,7 +75,8 @@ def inherit(source: Source, origin: Origin, reporter: Reporter) -> Document | No
         merged = mapping if merged is None else _merge_documents(merged, mapping, reporter)
     assert merged is not None
     entries = [(key, value) for key, value in merged.entries if key.text not in ("extends", "imports")]
-    return Document(replace(merged, entries=entries), tuple(imports), layers[0][1])
+    level = next((level for level, (mapping, _) in enumerate(layers) if mapping.get("weights") is not None), 0)
+    return Document(replace(merged, entries=entries), tuple(imports), layers[0][1], layers[level][1], level > 0)
 
 
 def _imports(mapping: Mapping, reporter: Reporter) -> list[Scalar]:
@@ -103,7 +110,7 @@ def _merge_documents(base: Mapping, child: Mapping, reporter: Reporter) -> Mappi
         else:
             entries.append(new)
     entries.extend(own.values())
-    entries.sort(key=lambda entry: entry[0].text not in ("netspec", "name", "about", "reference", "weights"))
+    entries.sort(key=lambda entry: entry[0].text not in ("netspec", "name", "about", "reference", "weights", "freeze"))
     return replace(child, entries=entries)
 
 
@@ -130,14 +137,13 @@ def _override(graph: Source, changes: Mapping, reporter: Reporter) -> Source:
     """The graph with the nodes that `changes` names replaced (null removes one) and new ones appended."""
     for key, value in changes.entries:
         try:
-            graph = _replace_node(graph, key.text.split("."), value, key)
+            graph = _replace_node(graph, key.text, value, key)
         except Problem as problem:
             reporter.report(problem.at(key.span))
     return graph
 
 
-def _replace_node(container: Source, path: list[str], node: Source, key: Scalar) -> Source:
-    name, rest = path[0], path[1:]
+def _replace_node(container: Source, path: str, node: Source, key: Scalar) -> Source:
     if isinstance(container, Sequence):
         names = [str(index) for index in range(len(container.items))]
         values = list(container.items)
@@ -146,13 +152,17 @@ def _replace_node(container: Source, path: list[str], node: Source, key: Scalar)
         values = [v for _, v in container.entries]
     else:
         raise Problem("unknown-node", f"`{key.text}` leads into a node that has no parts")
-    if name not in names:
-        if rest or isinstance(container, Sequence) or is_null(node):
+    charge(len(names))
+    name = next((name for name in names if path == name or path.startswith(f"{name}.")), None)  # it may have dots
+    if name is None:
+        if isinstance(container, Sequence) or is_null(node) or not _is_new_name(path, names):
             what = "list item" if isinstance(container, Sequence) else "node"
-            raise Problem("unknown-node", f"there is no {what} `{name}` to override", help=suggest(name, names))
-        return replace(container, entries=[*container.entries, (Scalar(name, key.span), node)])
+            help = suggest(path, names) or suggest(path.partition(".")[0], names)
+            raise Problem("unknown-node", f"there is no {what} `{path}` to override", help=help)
+        return replace(container, entries=[*container.entries, (Scalar(path, key.span), node)])
     position = names.index(name)
-    if rest:
+    if name != path:
+        rest = path.removeprefix(f"{name}.")
         values[position] = _replace_inside(values[position], rest, node, key)
     elif is_null(node):
         del values[position], names[position]
@@ -165,7 +175,16 @@ def _replace_node(container: Source, path: list[str], node: Source, key: Scalar)
     return replace(container, entries=[(k, v) for (k, _), v in zip(container.entries, values, strict=True)])
 
 
-def _replace_inside(owner: Source, path: list[str], node: Source, key: Scalar) -> Source:
+def _is_new_name(path: str, names: list[str]) -> bool:
+    """Whether a path that leads to no node names a new one; with dots, only in a module that is there already.
+
+    A slip in the path of a change would be a new node at the end of the network otherwise.
+    """
+    holder, dot, _ = path.rpartition(".")
+    return not dot or any(name.startswith(f"{holder}.") for name in names)
+
+
+def _replace_inside(owner: Source, path: str, node: Source, key: Scalar) -> Source:
     if isinstance(owner, Sequence):
         return _replace_node(owner, path, node, key)
     body = next((k for k in ("graph", "branches") if isinstance(owner, Mapping) and owner.get(k) is not None), None)

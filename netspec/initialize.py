@@ -12,18 +12,18 @@ order in which PyTorch's own models spend them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, Reporter, suggest
-from netspec.expressions import Word, compile_expression, unknown_name
+from netspec.expressions import Word, evaluate, unknown_name
 from netspec.fields import create, word_choices
-from netspec.graph import Body, Graph, Node, node_state, path_pattern
+from netspec.graph import Body, Graph, Node, node_state
 from netspec.initializers import INITIALIZERS, Initializer
 from netspec.ops import OP_NAMES
 from netspec.ops.base import Op, State
+from netspec.paths import PathPattern
 from netspec.source import Mapping, Scalar, Sequence, Source, is_null
 from netspec.spec import InitRule, Spec
 
@@ -48,8 +48,7 @@ def initialize(spec: Spec, root: Body, reporter: Reporter) -> Graph:
     resolver = _Resolver(reporter)
     assignments = tuple(resolver.resolve(root))
     network = spec.network
-    needs = {key.text: compile_expression(getattr(value, "text", "")).evaluate({}) for key, value in spec.weights_need}
-    return Graph(network.name, root, network.about, network.reference, assignments, spec.weights, needs)
+    return Graph(network.name, root, network.about, network.reference, assignments)
 
 
 @dataclass(eq=False, repr=False)
@@ -60,11 +59,11 @@ class _Table:
     rules: tuple[InitRule, ...]
     scope: dict[str, Any]
     ops: dict[str, InitRule] = field(init=False)
-    paths: list[tuple[re.Pattern[str], InitRule]] = field(init=False)
+    paths: list[tuple[PathPattern, InitRule]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.ops = {rule.selector.text: rule for rule in self.rules if rule.selector.text in OP_NAMES}
-        self.paths = [(path_pattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
+        self.paths = [(PathPattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
 
 
 @dataclass(eq=False, repr=False)
@@ -117,7 +116,7 @@ class _Resolver:
 
         `filled` are the parameters that tables further in have a rule for: a rule by op leaves them alone.
         """
-        by_path = [rule for pattern, rule in reversed(table.paths) if pattern.fullmatch(path, len(table.base))]
+        by_path = [rule for pattern, rule in reversed(table.paths) if pattern.matches(path, len(table.base))]
         by_op = [table.ops[node.kind]] if node.kind in table.ops else []
         if not by_path and not by_op:
             return ()
@@ -207,7 +206,7 @@ def _initializer(source: Source, scope: dict[str, Any]) -> Initializer:
             values[argument] = value.text
             continue
         try:
-            values[argument] = compile_expression(value.text).evaluate(scope)
+            values[argument] = evaluate(value.text, scope)
             if isinstance(values[argument], Word) and not word_choices(model, argument):
                 raise unknown_name(values[argument], scope)
         except Problem as problem:

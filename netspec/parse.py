@@ -11,13 +11,16 @@ import keyword
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, cast
 
 from netspec.arguments import Signature, bind, block_signature, op_signature
 from netspec.catalog import Origin, library_blocks, library_source
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
 from netspec.expressions import TYPING_TRAPS, loop_names
+from netspec.files import WEIGHT_FILES
 from netspec.inherit import PARAMETER_KEYS, Document, inherit
+from netspec.limits import limits
 from netspec.ops import OP_NAMES
 from netspec.shapes import BYTES
 from netspec.source import Mapping, Scalar, Sequence, Source, is_null, read
@@ -38,16 +41,21 @@ from netspec.spec import (
     OutputsSpec,
     ParameterSpec,
     Spec,
+    WeightsSpec,
 )
 
 VERSION = "1"
-MAX_IMPORTS = 100
+MAX_NAME = 200  # characters of a node's name
+
+_PUBLISHED = re.compile(r"(torchvision|timm)/[a-z0-9_]+")
+_WEIGHT_FILE = re.compile(rf"[\w .+@/-]+({'|'.join(map(re.escape, WEIGHT_FILES))})")
+MAX_PARTS = 8  # of a node's name, between dots
 
 BODY_WORDS = ("graph", "branches", "node")
 
-_DOCUMENT_KEYS = (
-    "netspec", "name", "about", "reference", "weights", "extends", "imports", "input", "inputs", "params", "let",
-    "blocks", "graph", "branches", "merge", "node", "outputs", "init",
+DOCUMENT_KEYS = (
+    "netspec", "extends", "name", "about", "reference", "weights", "freeze", "imports", "input", "inputs", "params",
+    "let", "blocks", "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
 _BLOCK_KEYS = (
     "about", "reference", "params", "inputs", "let", "graph", "branches", "merge", "node", "outputs", "init",
@@ -74,14 +82,18 @@ class Namespace:
     documents: _Documents
     own: dict[str, tuple[Scalar, Source]] = field(default_factory=dict)
     imported: dict[str, BlockSpec | None] = field(default_factory=dict)
+    imports: list[tuple[Scalar, tuple[str, ...]]] = field(default_factory=list)  # each file, and the blocks it gives
+    incomplete: bool = False  # a file to import could not be read
     parsed: dict[str, BlockSpec | None] = field(default_factory=dict)
     declared: dict[str, dict[str, ParameterSpec]] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
         return name in self.own or name in self.imported or name in library_blocks()
 
-    def names(self) -> set[str]:
-        return {*self.own, *self.imported, *library_blocks()}
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Every op and block; nothing asks before all imports are there."""
+        return frozenset({*OP_NAMES, *self.own, *self.imported, *library_blocks()})
 
     def signature(self, name: str) -> Signature | None:
         """What the block called `name` takes; None when there is none or it is broken. Its body is left alone."""
@@ -128,22 +140,26 @@ class _Documents:
         network = parser.document(name, document.mapping, tuple(Scalar(i.name, i.span) for i in inputs))
         for block in parser.namespace.own:
             parser.namespace.block(block)
-        return Spec(network, inputs, *self.weights(parser, document.mapping.get("weights")))
+        return Spec(network, inputs, self.weights(parser, document), parser.freeze(document.mapping.get("freeze")))
 
-    def weights(self, parser: _Parser, source: Source | None) -> tuple[str, tuple[tuple[Scalar, Source], ...]]:
-        """Where trained weights are published, and the parameters that they need."""
+    def weights(self, parser: _Parser, document: Document) -> WeightsSpec | None:
+        """Where trained weights are, and the parameters that they need."""
+        source: Source | None = document.mapping.get("weights")
         needs: tuple[tuple[Scalar, Source], ...] = ()
-        if isinstance(source, Mapping):
-            parser.check_keys(source, ("published", "needs"), "`weights`")
-            needed = source.get("needs")
-            needs = tuple(needed.entries) if isinstance(needed, Mapping) else ()
-            source = source.get("published") or source
-        text = source.text if isinstance(source, Scalar) else ""
-        if source is not None and not re.fullmatch(r"torchvision/[a-z0-9_]+", text):
-            help = ("write `torchvision/` and the name of a model, such as `torchvision/resnet50`",)
-            message = "`weights` says where trained weights are published"
-            self.reporter.error("wrong-value", message, source.span, help=help)
-        return text, needs
+        if source is None or is_null(source):
+            return None
+        with self.reporter.catch(source.span):
+            if isinstance(source, Mapping):
+                parser.check_keys(source, ("published", "needs"), "`weights`")
+                needed, source = source.get("needs"), source.get("published")
+                if isinstance(needed, Mapping):
+                    needs = tuple(needed.entries)
+                elif needed is not None:
+                    message = "`needs` maps parameters to the values that the weights were trained with"
+                    raise Problem("wrong-type", message).place(needed.span)
+            place = _weights_place(source, document.weights_origin)
+            return WeightsSpec(place, needs, document.inherits_weights)
+        return None
 
     def namespace(self, document: Document, chain: tuple[Any, ...]) -> Namespace:
         namespace = Namespace(self)
@@ -158,24 +174,30 @@ class _Documents:
                         raise Problem("name-taken", f"`{key.text}` is the name of an op", help=("choose another",))
                     namespace.own[key.text] = (key, source)
         for item, origin in document.imports:
+            before = len(self.reporter.diagnostics)
             with self.reporter.catch(item.span):
                 self._import(item, origin, namespace, chain)
+            namespace.incomplete |= len(self.reporter.diagnostics) > before
         return namespace
 
     def _import(self, item: Scalar, origin: Origin, namespace: Namespace, chain: tuple[Any, ...]) -> None:
         path = origin.locate(item.text)
         self.files += 1
-        if path in chain or self.files > MAX_IMPORTS:
+        if path in chain:
             raise Problem("circular-import", f"`{item.text}` imports itself, in the end")
+        if self.files > (most := limits().imports):
+            raise Problem("too-many-files", f"more imported files than the limit of {most:,}")
         document = inherit(read(path, path.name), origin.beneath(path), self.reporter)
         if document is None:
             return
         inner = self.namespace(document, (*chain, path))
         _Parser(inner, self.reporter).version(document.mapping)
+        before = len(namespace.imported)
         for name in inner.own:
             self._add(namespace, name, inner.block(name), item.text)
         if any(document.mapping.get(word) is not None for word in BODY_WORDS):
             self._add(namespace, path.stem, self._document_block(path.stem, document, inner), item.text)
+        namespace.imports.append((item, tuple(namespace.imported)[before:]))
 
     def _add(self, namespace: Namespace, name: str, block: BlockSpec | None, file: str) -> None:
         if name in namespace.own or name in namespace.imported:
@@ -215,7 +237,7 @@ class _Parser:
 
     def document(self, name: str, mapping: Mapping, inputs: tuple[Scalar, ...]) -> BlockSpec:
         """The block that a whole document describes."""
-        self.check_keys(mapping, _DOCUMENT_KEYS, "a spec")
+        self.check_keys(mapping, DOCUMENT_KEYS, "a spec")
         return self.block_body(name, mapping.span, mapping, inputs, self.parameters(mapping.get("params")))
 
     def version(self, mapping: Mapping) -> None:
@@ -301,7 +323,7 @@ class _Parser:
                 _check_name(key.text, "parameter")
                 _check_free(key.text)
                 if key.text in found:
-                    raise Problem("duplicate-key", f"duplicate parameter `{key.text}`")
+                    raise Problem("name-taken", f"duplicate parameter `{key.text}`")
                 found[key.text] = ParameterSpec(key.text, "int", Scalar("1", key.span), key.span)  # if it is wrong
                 found[key.text] = self._parameter(key, value)
         return found
@@ -381,6 +403,9 @@ class _Parser:
                     raise Problem("wrong-type", f"`{key.text}` must be an expression or a list")
                 yield key, value
 
+    def freeze(self, source: Source | None) -> tuple[Scalar, ...]:
+        return () if source is None or is_null(source) else tuple(self.scalars(source, "freeze"))
+
     def init(self, source: Source | None) -> Iterator[InitRule]:
         if source is None:
             return
@@ -411,7 +436,7 @@ class _Parser:
             return BodySpec("node", (Entry(self.node(node)),), node.span, None, inputs, None)
         if graph is not None:
             if merge is not None:
-                self.reporter.error("unknown-word", "`merge` goes with `branches`, not with `graph`", merge.span)
+                self.reporter.error("misplaced-word", "`merge` goes with `branches`, not with `graph`", merge.span)
             return self.group(graph, inputs, outputs)
         if branches is None:
             help = ("add a `graph:` with a list or mapping of nodes",)
@@ -429,7 +454,7 @@ class _Parser:
         if isinstance(source, Sequence):
             if outputs is not None:
                 help = ("remove `outputs`, or use a mapping, whose nodes have names",)
-                self.reporter.error("unknown-word", "a list gives what its last node gives", outputs.span, help=help)
+                self.reporter.error("misplaced-word", "a list gives what its last node gives", outputs.span, help=help)
             return BodySpec("chain", self.entries(source), source.span, None, inputs, None)
         return BodySpec("graph", self.entries(source), source.span, None, inputs, outputs)
 
@@ -445,7 +470,7 @@ class _Parser:
         node = self.node(value)
         if "{" not in key.text and node.splice is None:
             try:
-                check_child_name(key.text)
+                check_node_name(key.text)
             except Problem as problem:
                 self.reporter.report(problem.at(key.span))
                 node = NodeSpec(value)
@@ -501,7 +526,7 @@ class _Parser:
             self.reporter.error("empty-node", "a node is missing here", source.span, help=help)
             return NodeSpec(source)
         if not self._is_target(source.text):
-            self.reporter.report(self._unknown_op(source.text).at(source.span))
+            self._reject(source)
             return NodeSpec(source)
         return self._checked(NodeSpec(source, op=source, parameter=source.text in self.holders))
 
@@ -512,9 +537,9 @@ class _Parser:
         name = spec.op.text
         try:
             if name in OP_NAMES:
-                bind(op_signature(name), spec, {*OP_NAMES, *self.namespace.names()})
+                bind(op_signature(name), spec, self.namespace.known)
             elif (signature := self.namespace.signature(name)) is not None:
-                bind(signature, spec, {*OP_NAMES, *self.namespace.names()})
+                bind(signature, spec, self.namespace.known)
         except Problem as problem:
             self.reporter.report(problem.at(spec.span))
             return NodeSpec(spec.source)
@@ -537,7 +562,7 @@ class _Parser:
         details: dict[str, Any] = {}
         if target is None and rest and not kinds:
             key = rest[0][0]
-            self.reporter.report(self._unknown_op(key.text).at(key.span))
+            self._reject(key)
             return NodeSpec(source)
         if len(kinds) + (target is not None) > 1:
             both = [target[0].text] if target else []
@@ -551,7 +576,7 @@ class _Parser:
             details["named"] = tuple(entry for entry in rest if entry is not target)
         elif rest:
             names = listing(key.text for key, _ in rest)
-            raise Problem("unknown-word", f"{names} cannot stand next to `{kinds[0]}`")
+            raise Problem("misplaced-word", f"{names} cannot stand next to `{kinds[0]}`")
         self._structure(source, words, details)
         if "from" in words:
             details["inputs"] = self.names_list(words["from"], "from")
@@ -568,16 +593,16 @@ class _Parser:
             details["body"] = self.body(source, inputs)
         elif "inputs" in words or "outputs" in words or "merge" in words:
             word = next(w for w in ("inputs", "outputs", "merge") if w in words)
-            raise Problem("unknown-word", f"`{word}` goes with `graph` or `branches`")
+            raise Problem("misplaced-word", f"`{word}` goes with `graph` or `branches`")
         if "call" in words:
             details["call"] = self._scalar(words["call"], "call")
             for unfit in ("repeat", "for", "name", "connect"):
                 if unfit in words:
-                    raise Problem("unknown-word", f"`{unfit}` cannot stand next to `call`").place(words[unfit].span)
+                    raise Problem("misplaced-word", f"`{unfit}` cannot stand next to `call`").place(words[unfit].span)
         if "do" in words:
             details["splice"] = self.group(words["do"], ())
             if "for" not in words:
-                raise Problem("unknown-word", "`do` goes with `for`")
+                raise Problem("misplaced-word", "`do` goes with `for`")
 
     def _repetition(self, words: dict[str, Source], details: dict[str, Any]) -> None:
         if "for" in words:
@@ -590,8 +615,8 @@ class _Parser:
                 with self.reporter.catch(text.span):
                     for name in loop_names(left):
                         _check_free(name)
-                    table = Scalar(right.strip(), text.span.within(text.text.index(right.strip()), len(text.text)))
-                    details["loop"] = Loop(left.strip(), table, text.span)
+                    table = Scalar(right.strip(), text.inner.within(text.text.index(right.strip()), len(text.text)))
+                    details["loop"] = Loop(left.strip(), table, text.inner)
         if "name" in words:
             details["copy_name"] = self._scalar(words["name"], "name")
         if "connect" in words:
@@ -603,13 +628,18 @@ class _Parser:
         for word in ("name", "connect"):
             if word in words and "repeat" not in words:
                 help = ("such as `repeat: 3`",)
-                self.reporter.error("unknown-word", f"`{word}` goes with `repeat`", words[word].span, help=help)
+                self.reporter.error("misplaced-word", f"`{word}` goes with `repeat`", words[word].span, help=help)
 
     def _is_target(self, name: str) -> bool:
         return name in OP_NAMES or name in self.namespace or name in self.holders
 
+    def _reject(self, name: Scalar) -> None:
+        """Report a word that names no op or block, unless it may be in a file that could not be read."""
+        if not self.namespace.incomplete:
+            self.reporter.report(self._unknown_op(name.text).at(name.span))
+
     def _unknown_op(self, name: str) -> Problem:
-        known = {*OP_NAMES, *self.namespace.names(), *self.holders}
+        known = {*self.namespace.known, *self.holders}
         if not NAME.match(name):
             help: tuple[str, ...] = ("a node is the name of an op or block, with its arguments behind a colon",)
             return Problem("unknown-op", f"`{name[:60]}` is not the name of an op or block", help=help)
@@ -652,6 +682,19 @@ class _Parser:
         raise Problem("wrong-type", f"`{word}` takes a single value")
 
 
+def _weights_place(source: Source | None, origin: Origin) -> str:
+    """`torchvision/resnet50` and its like as it is, and a file as its path. Raises `Problem`."""
+    text = source.text if isinstance(source, Scalar) else ""
+    if _WEIGHT_FILE.fullmatch(text):
+        return str(origin.inside(text))
+    if not _PUBLISHED.fullmatch(text):
+        help = ("such as `torchvision/resnet50`, `timm/dla34` or `trained.safetensors`, a file beside the spec",)
+        what = f"`{text[:60]}` is" if text else "`weights` says"
+        problem = Problem("wrong-value", f"{what} neither published weights nor a file of them", help=help)
+        raise problem if source is None else problem.place(source.span)
+    return text
+
+
 def _check_name(name: str, what: Literal["block", "parameter", "input", "output", "name"]) -> None:
     """Raise a `Problem` unless `name` can name a parameter, block, input or output."""
     if not NAME.match(name) or keyword.iskeyword(name):
@@ -666,14 +709,31 @@ def _check_free(name: str) -> None:
         raise Problem("reserved-name", f"`{name}` has a meaning of its own", help=("choose another name",))
 
 
-def check_child_name(name: str) -> None:
-    """Raise a `Problem` unless `name` can name a child of an `nn.Module`."""
-    if not CHILD_NAME.match(name) or keyword.iskeyword(name):
-        help: tuple[str, ...] = ("use letters, digits, underscores and hyphens, and no word of Python",)
-    elif name in MODULE_ATTRIBUTES:
-        help = (f"`nn.Module` has an attribute `{name}`: choose another name, such as `{name}_`",)
-    elif name == "x":
-        help = ("`x` is the input",)
+def check_node_name(name: str) -> None:
+    """Raise a `Problem` unless `name` can name a node of a mapping: names of children, joined by dots."""
+    parts = name.split(".", MAX_PARTS)
+    if len(parts) > MAX_PARTS:
+        help: tuple[str, ...] = (f"a name has at most {MAX_PARTS} parts",)
+    elif len(parts) > 1 and "" in parts:
+        help = ("a dot stands between two names",)
     else:
-        return
-    raise Problem("invalid-name", f"`{name[:60]}` cannot name a node", help=help)
+        help = next((help for part in parts if (help := _objection(part))), ())
+    if help:
+        raise Problem("invalid-name", f"`{name[:60]}` cannot name a node", help=help)
+
+
+def check_copy_name(name: str) -> None:
+    """Raise a `Problem` unless `name` can name a copy of a `repeat`, which stands in a list: it has no dots."""
+    if help := _objection(name):
+        raise Problem("invalid-name", f"`{name[:60]}` cannot name a copy", help=help)
+
+
+def _objection(name: str) -> tuple[str, ...]:
+    """How to name a child of an `nn.Module` instead; nothing where `name` will do."""
+    if len(name) > MAX_NAME:
+        return (f"a name has at most {MAX_NAME} characters",)
+    if not CHILD_NAME.match(name) or keyword.iskeyword(name):
+        return ("use letters, digits, underscores and hyphens, and no word of Python",)
+    if name in MODULE_ATTRIBUTES:
+        return (f"`nn.Module` has an attribute `{name}`: choose another name, such as `{name}_`",)
+    return ("`x` is the input",) if name == "x" else ()

@@ -15,8 +15,8 @@ def short(number: float) -> str:
 
 def byte_size(number: float) -> str:
     """A size in memory: 3,211,264 bytes as `3.06 MiB`."""
-    for suffix, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if number >= scale:
+    for power, suffix in zip(range(6, 0, -1), ("EiB", "PiB", "TiB", "GiB", "MiB", "KiB"), strict=True):
+        if number >= (scale := 1024**power):
             scaled = number / scale
             return f"{scaled:.{2 if scaled < 10 else 1}f} {suffix}"
     return f"{number:,.0f} B"

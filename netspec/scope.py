@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, Span
-from netspec.graph import Body
+from netspec.forks import explain_fork
+from netspec.graph import Body, Node, Value
+from netspec.limits import charge
 from netspec.ops.base import Op
 from netspec.parse import Namespace
 from netspec.shapes import TensorType
@@ -18,17 +20,13 @@ Scope = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeArgument:
-    """A node handed to a block as a parameter, with the scope and the names that its text was written in."""
+    """A node handed to a block as a parameter, with the scope and the names that its text was written in.
+
+    Equal ones are the same: the elaborator makes each once.
+    """
 
     spec: NodeSpec
     context: Context
-    captured: tuple[Any, ...]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, NodeArgument) and self.spec is other.spec and self.captured == other.captured
-
-    def __hash__(self) -> int:
-        return hash((id(self.spec), self.captured))
 
     def __str__(self) -> str:
         return self.spec.op.text if self.spec.op else "node"
@@ -50,6 +48,7 @@ class Context:
     holders: frozenset[str]
 
     def extended(self, variables: Mapping[str, Any]) -> Context:
+        charge(len(self.scope))
         return Context({**self.scope, **variables}, self.namespace, self.holders)
 
 
@@ -62,26 +61,46 @@ class Instance(NamedTuple):
     names: tuple[str, ...] = ()  # of the outputs, where they have names
 
 
+class Use(NamedTuple):
+    """A block where it is used."""
+
+    block: str
+    span: Span
+
+    def __str__(self) -> str:
+        return f"from `{self.block}` used at {self.span.file.name}:{self.span.line}"
+
+
+class Copy(NamedTuple):
+    """One of the copies of a repeated node, counted from 1."""
+
+    position: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"copy {self.position} of {self.total}"
+
+
+class Level(NamedTuple):
+    """One step on the way to the node at hand: a name, or what brought it there."""
+
+    name: str
+    origin: Use | Copy | None
+
+
 class Wiring(NamedTuple):
     """Where the inputs of the node at hand come from, for messages."""
 
-    names: tuple[str, ...]
-    notes: tuple[str, ...]
+    inputs: tuple[Value, ...] = ()
+    nodes: Collection[Node] = ()  # of the body so far
+    notes: tuple[str, ...] = ()
 
     def explain(self, problem: Problem, inputs: tuple[TensorType, ...]) -> Problem:
-        if problem.code == "shape-mismatch" and len(self.names) == len(inputs):
-            parts = [f"{type} from `{name}`" for name, type in zip(self.names, inputs, strict=True)]
-            problem.label = ", ".join(parts)
         problem.notes += self.notes
+        if problem.code == "shape-mismatch" and tuple(value.type for value in self.inputs) == inputs:
+            problem.label = ", ".join(f"{value.type} from `{value.name}`" for value in self.inputs)
+            explain_fork(problem, self.inputs, self.nodes)
         return problem
-
-
-class TooLarge(Exception):
-    """Raised through everything when a spec expands beyond `MAX_NODES`."""
-
-    def __init__(self, span: Span) -> None:
-        super().__init__()
-        self.span = span
 
 
 def count_of(number: int, noun: str) -> str:

@@ -76,30 +76,6 @@ class TensorType:
         return position - 1 if self.batched else position
 
 
-def window(size: int, kernel: int, stride: int, padding: int, dilation: int = 1, ceil_mode: bool = False) -> int:
-    """Output length of a sliding window along one axis, as PyTorch counts it.
-
-    With `ceil_mode` the last window may hang over the end, but must start inside the input or its left padding.
-    Raises a `Problem` when not even one window fits.
-    """
-    reach = dilation * (kernel - 1) + 1
-    span = size + 2 * padding - reach
-    length = (-(-span // stride) if ceil_mode else span // stride) + 1
-    if ceil_mode and (length - 1) * stride >= size + padding:
-        length -= 1
-    if length < 1:
-        padded = f"{size} + 2 × {padding} padding" if padding else f"{size}"
-        dilated = f" (dilation {dilation} makes it {reach})" if dilation > 1 else ""
-        message = f"kernel of size {kernel}{dilated} does not fit into {padded}"
-        raise Problem(
-            "kernel-too-large",
-            message,
-            argument="kernel_size",
-            help=(f"a kernel of at most {(size + 2 * padding - 1) // dilation + 1} fits",),
-        )
-    return length
-
-
 def broadcast(types: Iterable[TensorType]) -> TensorType:
     """The type of an elementwise op on `types`: axes align from the right, and an axis of 1 stretches."""
     types = tuple(types)

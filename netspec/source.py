@@ -16,10 +16,7 @@ from typing import Any
 import yaml
 
 from netspec.diagnostics import Reporter, SourceFile, Span, SpecError
-
-MAX_BYTES = 1_000_000
-MAX_NESTING = 100
-MAX_NODES = 200_000
+from netspec.limits import Limits, limits
 
 
 @dataclass(eq=False, repr=False)
@@ -72,63 +69,60 @@ def read(path: Path, name: str | None = None) -> Source:
     """Read the YAML file at `path`; `name` is what messages call it. Raises `SpecError`."""
     shown = name or str(path)
     reporter = Reporter()
+    unread = SourceFile(shown, "", path)
     try:
-        if path.stat().st_size <= MAX_BYTES:
-            return read_text(path.read_bytes().decode("utf-8-sig"), shown)
-        _report_size(reporter, shown, path.stat().st_size)
-    except UnicodeDecodeError as error:
-        reporter.error("not-utf8", f"`{shown}` is not UTF-8 text: invalid byte at offset {error.start}", None)
+        if path.stat().st_size <= limits().file_bytes:
+            return read_bytes(path.read_bytes(), shown, path)
+        _report_size(reporter, unread, path.stat().st_size)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        reporter.error("unreadable-file", f"cannot read `{shown}`: {reason}", None)
+        reporter.error("unreadable-file", f"cannot read `{shown}`: {reason}", unread.start)
+    raise SpecError(reporter.diagnostics)
+
+
+def read_bytes(data: bytes, name: str, path: Path | None = None) -> Source:
+    """Parse the bytes of a YAML file, which is at `path` if it is anywhere. Raises `SpecError`."""
+    reporter = Reporter()
+    unread = SourceFile(name, "", path)
+    try:
+        if len(data) <= limits().file_bytes:
+            return _Reader(SourceFile(name, data.decode("utf-8-sig"), path)).read()
+        _report_size(reporter, unread, len(data))
+    except UnicodeDecodeError as error:
+        message = f"`{name}` is not UTF-8 text: invalid byte at offset {error.start}"
+        reporter.error("not-utf8", message, unread.start)
     raise SpecError(reporter.diagnostics)
 
 
 def read_text(text: str, name: str = "<text>") -> Source:
     """Parse YAML text into a tree whose every node knows its place. Raises `SpecError`."""
-    if len(text) > MAX_BYTES:
+    if len(text) > limits().file_bytes:
         reporter = Reporter()
-        _report_size(reporter, name, len(text))
+        _report_size(reporter, SourceFile(name, ""), len(text))
         raise SpecError(reporter.diagnostics)
     return _Reader(SourceFile(name, text)).read()
 
 
-def _report_size(reporter: Reporter, name: str, size: int) -> None:
-    message = f"`{name}` has {size:,} bytes, more than the {MAX_BYTES:,} a spec may have"
-    reporter.error("file-too-large", message, None)
-
-
-def write(source: Source) -> str:
-    """The tree as YAML text, in the styles it was written in, without comments."""
-    events: list[Any] = [yaml.StreamStartEvent(), yaml.DocumentStartEvent(explicit=False)]
-    events.extend(_events(source))
-    events += [yaml.DocumentEndEvent(explicit=False), yaml.StreamEndEvent()]
-    return str(yaml.emit(events, allow_unicode=True, width=120))
-
-
-def _events(source: Source) -> Iterator[Any]:
-    if isinstance(source, Scalar):
-        style = None if source.plain else '"'
-        yield yaml.ScalarEvent(None, None, (source.plain, not source.plain), source.text, style=style)
-    elif isinstance(source, Sequence):
-        yield yaml.SequenceStartEvent(None, None, True, flow_style=source.flow)
-        for item in source.items:
-            yield from _events(item)
-        yield yaml.SequenceEndEvent()
-    else:
-        yield yaml.MappingStartEvent(None, None, True, flow_style=source.flow)
-        for key, value in source.entries:
-            yield from _events(key)
-            yield from _events(value)
-        yield yaml.MappingEndEvent()
+def _report_size(reporter: Reporter, file: SourceFile, size: int) -> None:
+    message = f"`{file.name}` has {size:,} bytes, more than the {limits().file_bytes:,} a spec may have"
+    reporter.error("file-too-large", message, file.start)
 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(eq=False, repr=False)
+class _Keys:
+    """The keys of a mapping that is being read; the one whose value comes next is pending."""
+
+    seen: dict[str, Scalar] = field(default_factory=dict)
+    pending: Scalar | None = None
+
+
+@dataclass(eq=False, repr=False)
 class _Reader:
     file: SourceFile
+    limits: Limits = field(default_factory=limits)
     reporter: Reporter = field(default_factory=Reporter)
     anchors: dict[str, Source] = field(default_factory=dict)
     count: int = 0
@@ -141,7 +135,7 @@ class _Reader:
         except yaml.YAMLError as error:
             self._yaml_error(error)
         if not roots and not self.reporter.failed:
-            self.reporter.error("empty-spec", f"`{self.file.name}` is empty", None)
+            self.reporter.error("empty-spec", f"`{self.file.name}` is empty", self.file.start)
         if len(roots) > 1:
             help = ("put each spec in a file of its own",)
             self.reporter.error("several-documents", "a spec is one YAML document", roots[1].span, help=help)
@@ -149,8 +143,8 @@ class _Reader:
         return roots[0]
 
     def _nodes(self) -> Iterator[Source]:
-        """Yield the root of each document; open collections live on `stack` with their pending key."""
-        stack: list[tuple[Sequence | Mapping, Any, list[Scalar | None]]] = []
+        """Yield the root of each document; open collections live on `stack` with their keys."""
+        stack: list[tuple[Sequence | Mapping, Any, _Keys]] = []
         for event in yaml.parse(self.file.text, Loader=_LOADER):
             done: Source
             if isinstance(event, yaml.ScalarEvent):
@@ -163,15 +157,15 @@ class _Reader:
                     self._stop()
                 done = self.anchors[str(event.anchor)]
             elif isinstance(event, yaml.CollectionStartEvent):
-                if len(stack) >= MAX_NESTING:
-                    message = f"nested more than {MAX_NESTING} levels deep"
+                if len(stack) >= self.limits.nesting:
+                    message = f"nested more than {self.limits.nesting} levels deep"
                     self.reporter.error("too-deep", message, self._span(event))
                     self._stop()
                 span = self._span(event)
                 sequence = isinstance(event, yaml.SequenceStartEvent)
                 flow = bool(event.flow_style)
                 opened = Sequence([], span, flow) if sequence else Mapping([], span, flow)
-                stack.append((opened, event, [None]))
+                stack.append((opened, event, _Keys()))
                 continue
             elif isinstance(event, yaml.CollectionEndEvent):
                 opened, start, _ = stack.pop()
@@ -186,19 +180,19 @@ class _Reader:
             if not stack:
                 yield done
                 continue
-            parent, _, key = stack[-1]
+            parent, _, keys = stack[-1]
             if isinstance(parent, Sequence):
                 parent.items.append(done)
-            elif key[0] is None:
-                key[0] = self._key(parent, done)
+            elif keys.pending is None:
+                keys.pending = self._key(keys, done)
             else:
-                parent.entries.append((key[0], done))
-                key[0] = None
+                parent.entries.append((keys.pending, done))
+                keys.pending = None
 
     def _admit(self, event: Any, node: Source) -> None:
         self.count += _size(node) if isinstance(event, yaml.AliasEvent) else 1
-        if self.count > MAX_NODES:
-            message = f"more than {MAX_NODES:,} values after aliases are expanded"
+        if self.count > self.limits.values:
+            message = f"more than {self.limits.values:,} values after aliases are expanded"
             self.reporter.error("too-many-values", message, node.span)
             self._stop()
         if isinstance(event, yaml.AliasEvent):
@@ -209,15 +203,15 @@ class _Reader:
         if event.anchor is not None:
             self.anchors[event.anchor] = node
 
-    def _key(self, mapping: Mapping, key: Source) -> Scalar:
+    def _key(self, keys: _Keys, key: Source) -> Scalar:
         if not isinstance(key, Scalar):
             self.reporter.error("invalid-key", "a key must be a word", key.span)
             return Scalar("", key.span)
         if key.text == "<<" and key.plain:
             help = ("write the keys out, or make a block with parameters",)
             self.reporter.error("merge-key", "merge keys (`<<`) are not allowed", key.span, help=help)
-        first = next((k for k, _ in mapping.entries if k.text == key.text), None)
-        if first is not None:
+        first = keys.seen.setdefault(key.text, key)
+        if first is not key:
             notes = (f"first written at line {first.span.line}",)
             self.reporter.error("duplicate-key", f"duplicate key `{key.text}`", key.span, notes=notes)
         return key
@@ -251,9 +245,9 @@ class _Reader:
 
 
 def _size(node: Source) -> int:
-    """How many nodes an alias adds. Anchored trees are bounded by `MAX_NODES`, so this is too."""
+    """How many nodes an alias adds. Anchored trees are bounded, so this is too."""
     count, pending = 0, [node]
-    while pending and count <= MAX_NODES:
+    while pending:
         current = pending.pop()
         count += 1
         if isinstance(current, Sequence):

@@ -84,12 +84,12 @@ class NodeSpec:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Every identifier below this node: what its meaning may depend on, beyond its inputs."""
-        return tuple(sorted({name for scalar in _scalars(self.source) for name in names_in(scalar.text)}))
+        return tuple(sorted({name for scalar in scalars(self.source) for name in names_in(scalar.text)}))
 
     @cached_property
     def shape_names(self) -> tuple[str, ...]:
         """Names whose shape an expression below this node asks for, as in `conv1.channels`."""
-        texts = (scalar.text for scalar in _scalars(self.source))
+        texts = (scalar.text for scalar in scalars(self.source))
         return tuple(sorted({name for text in texts for name in _SHAPE_OF.findall(text)}))
 
 
@@ -155,17 +155,39 @@ class BlockSpec:
     init: tuple[InitRule, ...] = ()
 
 
+class WeightsSpec(NamedTuple):
+    """Where trained weights are: `torchvision/resnet50`, `timm/dla34` or the path of a file.
+
+    `needs` are the parameters that they were trained with. They are `inherited` if a spec that this one extends names
+    them, so that the network may have changed since.
+    """
+
+    place: str
+    needs: tuple[tuple[Scalar, Source], ...]
+    inherited: bool
+
+
 @dataclass(eq=False, repr=False)
 class Spec:
     """A whole document: the network, and the shapes of what it is fed."""
 
     network: BlockSpec
     inputs: tuple[InputSpec, ...]
-    weights: str = ""
-    weights_need: tuple[tuple[Scalar, Source], ...] = ()
+    weights: WeightsSpec | None = None
+    freeze: tuple[Scalar, ...] = ()
 
 
-def _scalars(source: Source) -> Iterator[Scalar]:
+def entries_below(body: BodySpec) -> Iterator[Entry]:
+    """The entries of a body, its merge, and those of all groups in it. Blocks that it uses are left alone."""
+    for entry in (*body.entries, *((Entry(body.merge),) if body.merge is not None else ())):
+        yield entry
+        for inner in (entry.node.body, entry.node.splice):
+            if inner is not None:
+                yield from entries_below(inner)
+
+
+def scalars(source: Source) -> Iterator[Scalar]:
+    """Every scalar of a source tree, keys included."""
     pending = [source]
     while pending:
         current = pending.pop()

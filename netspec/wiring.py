@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netspec.diagnostics import Problem, Span, listing, suggest
 from netspec.expressions import Word, fill, loop_names, loop_targets, show, unknown_name, unpack
 from netspec.graph import Body, Node, Output, Value
+from netspec.limits import limits
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
-from netspec.parse import check_child_name
-from netspec.scope import Context, Instance, Wiring, count_of
+from netspec.parse import check_copy_name, check_node_name
+from netspec.scope import Context, Copy, Instance, Wiring, count_of
 from netspec.shapes import TensorType
 from netspec.source import Scalar, Sequence
 from netspec.spec import BodySpec, Entry, NodeSpec
 
 if TYPE_CHECKING:
     from netspec.elaborate import Elaborator
-
-MAX_COPIES = 10_000  # of one `repeat`, and rows of one `for`
 
 
 class _Item(NamedTuple):
@@ -44,6 +44,23 @@ class _Item(NamedTuple):
         return self.training_only or self.source
 
 
+def split_reference(text: str, known: Collection[str]) -> tuple[str, str]:
+    """`node` or `node.output` as name and output. No known name begins with another and a dot, so there is one way."""
+    name, _, output = text.rpartition(".")
+    return (name, output) if name in known else (text, "")
+
+
+def enclosing(name: str) -> Iterator[str]:
+    """The modules that hold a node with dots in its name, from the outside in: `a` and `a.b` for `a.b.c`."""
+    return accumulate(name.split(".")[:-1], "{}.{}".format)
+
+
+def standing(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Sort keys that bring together what one module holds, at the place of the first of it."""
+    order: dict[str, int] = {}
+    return {name: tuple(order.setdefault(part, len(order)) for part in (*enclosing(name), name)) for name in names}
+
+
 @dataclass(eq=False, repr=False)
 class BodyBuilder:
     """Wires the instances of one body."""
@@ -55,9 +72,11 @@ class BodyBuilder:
     root: bool = False
     items: list[_Item] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
+    holders: set[str] = field(default_factory=set)  # modules that nodes with dots in their names stand in
     values: dict[str, tuple[Value, ...] | None] = field(default_factory=dict)  # None: it failed
     nodes: dict[str, Node] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)  # name of a node that is not there, and why
+    broken: dict[str, Node] = field(default_factory=dict)  # nodes that failed, for a picture of the mistake
     failed: bool = False
 
     def build(self, inputs: tuple[TensorType, ...]) -> Instance | None:
@@ -68,6 +87,8 @@ class BodyBuilder:
         chain = self.spec.kind == "chain"
         outputs = self.chain(sources) if chain else self.graph(sources)
         if self.failed or outputs is None:
+            nodes = (*self.nodes.values(), *self.broken.values())
+            self.elaborator.sketch = Body(self.kind, "graph", sources, nodes, nodes, (), self.spec.span)
             return None
         body = Body(
             self.kind,
@@ -91,10 +112,12 @@ class BodyBuilder:
         item = _Item("", spec, self.context, spec.span)
         if spec.loop is not None or spec.condition is not None or spec.training_only is not None:
             message = "`for`, `if` and `training_only` need a graph around the node"
-            self.fail(Problem("unknown-word", message), spec.span)
+            self.fail(Problem("misplaced-word", message), spec.span)
             return None
         node = self.node(item, sources)
         if node is None or self.failed:
+            failed = self.broken.get("")
+            self.elaborator.sketch = failed.target if failed and isinstance(failed.target, Body) else None
             return None
         if isinstance(node.target, Body) and node.target.repeated:
             node.target.kind = self.kind
@@ -103,8 +126,8 @@ class BodyBuilder:
 
     def written(self) -> tuple[Node, ...]:
         """The nodes in the order of the file, a merge last, whatever order they run in."""
-        order = {item.name: position for position, item in enumerate(self.items)}
-        return tuple(sorted(self.nodes.values(), key=lambda node: order.get(node.name, len(order))))
+        order = standing([*(item.name for item in self.items), *self.nodes])
+        return tuple(sorted(self.nodes.values(), key=lambda node: order[node.name]))
 
     # Unrolling -------------------------------------------------------------------------------------------------------
 
@@ -138,10 +161,12 @@ class BodyBuilder:
             raise unknown_name(table, context.scope).place(spec.loop.table.span)
         if not isinstance(table, tuple):
             raise Problem("invalid-loop", f"a loop runs over a list, got `{show(table)}`").place(spec.loop.table.span)
-        if len(table) > MAX_COPIES:
-            raise Problem("value-too-large", f"{len(table):,} rows, more than {MAX_COPIES:,}").place(spec.loop.span)
+        most = limits().copies
+        if len(table) > most:
+            raise Problem("value-too-large", f"{len(table):,} rows, more than {most:,}").place(spec.loop.span)
         targets = loop_targets(spec.loop.targets)
         for row in table:
+            self.elaborator.admit(spec.span)
             try:
                 variables = dict(unpack(targets, row))
             except Problem as problem:
@@ -158,14 +183,11 @@ class BodyBuilder:
             except Problem as problem:
                 raise problem.place(entry.name.inner) from None
             if "{" in entry.name.text:
-                check_child_name(name)
+                check_node_name(name)
             if name in self.taken and entry.node.broken:
                 self.failed = True
                 return
-            if name in self.taken:
-                help = ("a name with the loop variable, such as `stage{i}`, tells rows apart",)
-                raise Problem("name-taken", f"there are two nodes `{name}`", help=help if entry.node.loop else ())
-            self.taken.add(name)
+            self.take(name, entry)
         spec = entry.node
         training_only = self.elaborator.condition(spec.training_only, context, default=False)
         if training_only and (not self.root or entry.name is None):
@@ -173,6 +195,19 @@ class BodyBuilder:
             assert spec.training_only is not None
             raise Problem("misplaced-training-only", message).place(spec.training_only.span)
         self.items.append(_Item(name, spec, context, span, training_only))
+
+    def take(self, name: str, entry: Entry) -> None:
+        """Keep a name for one node. Raises `Problem` where it has a meaning already."""
+        if name in self.taken:
+            help = ("a name with the loop variable, such as `stage{i}`, tells rows apart",)
+            raise Problem("name-taken", f"there are two nodes `{name}`", help=help if entry.node.loop else ())
+        within = () if entry.node.broken else tuple(enclosing(name))
+        both = name if name in self.holders else next((holder for holder in within if holder in self.taken), None)
+        if both is not None:
+            message = f"`{both}` is the name of a node or input, so no other name can begin with `{both}.`"
+            raise Problem("name-taken", message)
+        self.taken.add(name)
+        self.holders.update(within)
 
     # Chains ----------------------------------------------------------------------------------------------------------
 
@@ -205,13 +240,13 @@ class BodyBuilder:
         """The problem of a node that names others, in a list, where none has a name."""
         help = ("use a mapping, whose nodes have names",)
         if item.spec.inputs is not None:
-            return Problem("unknown-word", "`from` needs a graph with names, not a list", help=help)
+            return Problem("misplaced-word", "`from` needs a graph with names, not a list", help=help)
         if item.spec.call is not None:
-            return Problem("unknown-word", "`call` needs a graph with names, not a list", help=help)
+            return Problem("misplaced-word", "`call` needs a graph with names, not a list", help=help)
         if self.references(item):
             assert item.spec.op is not None
             message = f"`{item.spec.op.text}` names its inputs, which needs a graph with names, not a list"
-            return Problem("unknown-word", message, help=help)
+            return Problem("misplaced-word", message, help=help)
         return None
 
     # Graphs -----------------------------------------------------------------------------------------------------------
@@ -233,7 +268,7 @@ class BodyBuilder:
             return None
         outputs = self.returned(previous)
         if outputs is not None and not self.failed:
-            self.check_use(sources, outputs)
+            self.check_training_only()
         return outputs
 
     def merge(self) -> str:
@@ -241,7 +276,7 @@ class BodyBuilder:
         spec = self.spec.merge
         assert spec is not None
         name = spec.op.text if spec.op else "merge"
-        while name in self.values:
+        while name in self.values or name in self.holders:
             name += "_"
         item = _Item(name, spec, self.context, spec.span)
         values = [self.values.get(branch.name) for branch in self.items]
@@ -269,13 +304,15 @@ class BodyBuilder:
 
         for item in self.items:
             stack = [] if item.name in done else [item.name]
+            waiting = set(stack)
             while stack:
                 missing = sorted(needs[stack[-1]] - done, key=position.__getitem__)
                 if not missing:
                     current = by_name[stack.pop()]
+                    waiting.discard(current.name)
                     if current.name not in done:
                         run(current)
-                elif missing[0] in stack:
+                elif missing[0] in waiting:
                     cycle = [*stack[stack.index(missing[0]) :], missing[0]]
                     help = ("a graph has no loops: use `repeat`, or a recurrent op",)
                     path = " → ".join(f"`{name}`" for name in cycle)
@@ -284,11 +321,12 @@ class BodyBuilder:
                     return []
                 else:
                     stack.append(missing[0])
+                    waiting.add(missing[0])
         return order
 
     def needs(self, item: _Item, default: str | None, known: Mapping[str, _Item]) -> set[str]:
         """The nodes that must be elaborated before this one."""
-        names = {reference.text.split(".")[0] for reference in self.references(item)}
+        names = {split_reference(reference.text, known)[0] for reference in self.references(item)}
         if not names and default is not None and not item.source:
             names = {default}
         if item.spec.call is not None:
@@ -351,7 +389,7 @@ class BodyBuilder:
 
     def resolve(self, reference: Scalar) -> Value | None:
         """The value that `name` or `name.output` refers to; None when its node failed. Raises `Problem`."""
-        name, _, output = reference.text.partition(".")
+        name, output = split_reference(reference.text, self.values)
         if name not in self.values:
             help = suggest(name, self.values)
             if not help and name in self.context.scope:
@@ -363,7 +401,7 @@ class BodyBuilder:
             return None
         if name in self.absent or (len(values) == 1 and not output):
             return values[0]
-        names = [value.name.partition(".")[2] for value in values]
+        names = [value.name[len(name) + 1 :] for value in values]
         if output in names:
             return values[names.index(output)]
         if not output and not names[0].isdigit():
@@ -385,7 +423,7 @@ class BodyBuilder:
             except Problem as problem:
                 self.fail(problem, reference.span)
                 continue
-            item = items.get(reference.text.partition(".")[0])
+            item = items.get(split_reference(reference.text, items)[0])
             training_only = item is not None and item.training_only
             if value is None or (training_only and item is not None and item.name in self.absent):
                 continue
@@ -396,24 +434,13 @@ class BodyBuilder:
             self.fail(Problem("missing-output", "there is no output outside of training"), spec.span)
         return tuple(outputs)
 
-    def check_use(self, sources: tuple[Value, ...], outputs: tuple[Output, ...]) -> None:
-        """Report nodes and inputs that nothing uses, and training-only values used outside of training."""
-        used = {value for node in self.nodes.values() for value in node.inputs}
-        used |= {output.value for output in outputs}
+    def check_training_only(self) -> None:
+        """Report nodes outside of training that use what exists in training alone."""
         aside = {value for node in self.nodes.values() if node.training_only for value in node.outputs}
         for node in self.nodes.values():
-            if not used & set(node.outputs):
-                help = ("name it in a `from` or in `outputs`, or remove it",)
-                message = f"nothing uses the output of `{node.name}`"
-                self.fail(Problem("unused-node", message, help=help), self.span_of(node))
             if not node.training_only and aside & set(node.inputs):
                 message = f"`{node.name}` is always there, but uses a node that exists in training alone"
                 self.fail(Problem("misplaced-training-only", message), self.span_of(node))
-        places = [name.span for name in self.spec.inputs] or [self.spec.span]
-        for value, span in zip(sources, places, strict=True):
-            if value not in used:
-                help = ("name it in a `from`, or remove it",)
-                self.fail(Problem("unused-input", f"nothing uses the input `{value.name}`", help=help), span)
 
     def span_of(self, node: Node) -> Span:
         return next((item.span for item in self.items if item.name == node.name), node.span)
@@ -426,13 +453,13 @@ class BodyBuilder:
         context = self.scoped(item, inputs)
         types = tuple(value.type for value in inputs)
         shares = self.filled(spec.call, item) if spec.call is not None else None
-        elaborator.wiring = Wiring(tuple(value.name for value in inputs), self.absence_notes(item))
+        elaborator.wiring = Wiring(inputs, self.nodes.values(), self.absence_notes(item))
         with elaborator.inside(item.name):
             try:
                 reason = self.absence(spec, context)
                 if reason is not None:
                     if len(inputs) == 0:
-                        raise Problem("wrong-inputs", "a node without input cannot be left out by `if`")
+                        raise Problem("misplaced-word", "a node without input cannot be left out by `if`")
                     self.absent[item.name] = reason
                     return None
                 if shares is not None:
@@ -443,9 +470,10 @@ class BodyBuilder:
                     instance = elaborator.instance(spec, context, types)
             except Problem as problem:
                 self.fail(problem, spec.span)
-                return None
+                instance = None
         if instance is None:
             self.failed = True
+            self.broken[item.name] = self.failing(item.name, spec, inputs)
             return None
         labels = instance.names or tuple(str(i) for i in range(len(instance.outputs)))
         several = len(instance.outputs) > 1
@@ -521,8 +549,8 @@ class BodyBuilder:
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             message = f"`repeat` must be an integer of at least 0, got `{show(count)}`"
             raise Problem("wrong-type", message).place(repeat.span)
-        if count > MAX_COPIES:
-            raise Problem("value-too-large", f"`repeat: {count}` is more than {MAX_COPIES:,}").place(repeat.span)
+        if count > (most := limits().copies):
+            raise Problem("value-too-large", f"`repeat: {count}` is more than {most:,}").place(repeat.span)
         return count
 
     def repeated(self, item: _Item, context: Context, types: tuple[TensorType, ...]) -> Instance | None:
@@ -545,13 +573,15 @@ class BodyBuilder:
             name = str(position)
             if spec.copy_name is not None:
                 name = fill(spec.copy_name.text, inner.scope)
-                check_child_name(name)
+                check_copy_name(name)
                 if name in names:
                     message = f"two copies have the name `{name}`"
                     raise Problem("name-taken", message, help=("use `{i}` in it",)).place(spec.copy_name.span)
-            with self.elaborator.inside(name):
+            with self.elaborator.inside(name, Copy(position + 1, count)):
                 instance = self.elaborator.instance(spec, inner, (current.type,))
             if instance is None:
+                made = (*nodes, *joins, self.failing(name, spec, (current,)))
+                self.elaborator.sketch = Body("repeat", "graph", (source,), made, made, (), spec.span, repeated=True)
                 return None
             if len(instance.outputs) != 1:
                 raise Problem("wrong-inputs", "a repeated node has one output").place(spec.span)
@@ -583,6 +613,15 @@ class BodyBuilder:
         concat = self.elaborator.create(op_class("concat"), "concat", {}, self.context)
         (type,) = concat.outputs(*(value.type for value in seen))
         return Node(name, "concat", concat, seen, (Value(name, type),), spec.span)
+
+    def failing(self, name: str, spec: NodeSpec, inputs: tuple[Value, ...]) -> Node:
+        """A node that failed: it has no outputs, and of its inside only what came before the mistake."""
+        kind = spec.op.text if spec.op is not None else "repeat" if spec.repeat is not None else "graph"
+        inside, self.elaborator.sketch = self.elaborator.sketch, None
+        if inside is None:
+            inputs_inside = tuple(Value(value.name, value.type) for value in inputs)
+            inside = Body(kind, "graph", inputs_inside, (), (), (), spec.span)
+        return Node(name, kind, inside, inputs, (), spec.span)
 
     def fail(self, problem: Problem, span: Span) -> None:
         self.failed = True

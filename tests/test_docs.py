@@ -2,13 +2,16 @@
 
 The info string of a code block says what to do with it.
 
-- `yaml`: a complete spec, which must compile
+- `yaml`: a complete spec, which must compile without warnings
 - `yaml graph`: the value of `graph:` in a network with `input: [3, 32, 32]`
 - `yaml spec`: the keys of a spec, without `netspec: 1`, and with that input unless it has its own
 - `yaml file=NAME`: a file beside all other examples of the page, compiled where it has an input
-- `yaml wrong=CODE`: must fail with this code alone, and the `text` block behind it is the message, word for word
+- `yaml wrong=CODE`: must fail or warn with this code alone, and the `text` block behind it is the message, word by word
+- `console fails`: commands of which the last must fail, with the `text` block behind it as its message
 - `python`: one program with all other Python of the page; `python torch` needs PyTorch
 - `text output`: what the Python block before it prints
+
+`pytest --update` writes the messages of mistakes anew.
 """
 
 from __future__ import annotations
@@ -28,14 +31,18 @@ from typing import NamedTuple
 import pytest
 
 import netspec
-from netspec.cli import make_parser
-from netspec.parse import _BLOCK_KEYS, _DOCUMENT_KEYS
+from netspec.cli import main, make_parser
+from netspec.parse import _BLOCK_KEYS, DOCUMENT_KEYS
 from netspec.source import Mapping, read_text
 from netspec.spec import KINDS, NODE_WORDS
+from tests.conftest import Golden
+from tests.test_wrong_specs import diagnosed
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [path for path in (*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))) if path.stat().st_size]
+FOLDERS = (ROOT, DOCS, ROOT / "netspec" / "explanations")
+PAGES = [path for folder in FOLDERS for path in sorted(folder.glob("*.md")) if path.stat().st_size]
+GENERATED = {DOCS / "diagnostics.md"}  # from pages whose examples are tested themselves
 INPUT = "input: [3, 32, 32]\n"
 
 
@@ -72,17 +79,26 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 BLOCKS = {page: tuple(blocks(page)) for page in PAGES}
-ALL = [block for page in PAGES for block in BLOCKS[page]]
+ALL = [block for page in PAGES if page not in GENERATED for block in BLOCKS[page]]
 YAML = [block for block in ALL if block.language == "yaml"]
 RIGHT = [block for block in YAML if not block.option("wrong")]
 WRONG = [block for block in YAML if block.option("wrong")]
-PROGRAMS = [page for page in PAGES if any(block.language == "python" for block in BLOCKS[page])]
+PROGRAMS = [page for page in PAGES if any(block.language == "python" and block in ALL for block in BLOCKS[page])]
 
 
 def following(block: Block) -> Block | None:
     found = BLOCKS[block.page]
     position = found.index(block) + 1
     return found[position] if position < len(found) else None
+
+
+def check_message(block: Block, shown: str, golden: Golden) -> None:
+    """Compare what an example shows with the `text` block behind it."""
+    message = following(block)
+    assert message is not None
+    assert message.language == "text", "a `text` block with the message belongs behind a mistake"
+    page = block.page.read_text(encoding="utf-8")
+    golden(block.page, page.replace(f"```text\n{message.text}", f"```text\n{shown.rstrip()}\n"))
 
 
 def complete(block: Block) -> str:
@@ -115,19 +131,16 @@ def test_a_documented_spec_compiles(block: Block, tmp_path: Path) -> None:
     assert source.get("netspec") is not None, "mark a fragment as `yaml graph` or `yaml spec`"
     importable = block.option("file") and not any(source.get(key) for key in ("input", "inputs", "extends"))
     if not importable:
-        netspec.loads(text, name=str(block), folder=tmp_path)
+        assert netspec.loads(text, name=str(block), folder=tmp_path).warnings == ()
 
 
 @pytest.mark.parametrize("block", WRONG, ids=str)
-def test_a_documented_mistake_gets_the_documented_message(block: Block, tmp_path: Path) -> None:
+def test_a_documented_mistake_gets_the_documented_message(block: Block, tmp_path: Path, golden: Golden) -> None:
     write_files(block.page, tmp_path)
-    with pytest.raises(netspec.SpecError) as caught:
-        netspec.loads(block.text, name=block.option("file") or "net.yaml", folder=tmp_path)
-    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == [block.option("wrong")]
-    message = following(block)
-    assert message is not None
-    assert message.language == "text", "a `text` block with the message belongs behind a wrong spec"
-    assert message.text == f"{caught.value}\n"
+    name = block.option("file") or "net.yaml"
+    diagnostics = diagnosed(lambda: netspec.loads(block.text, name=name, folder=tmp_path))
+    assert [diagnostic.code for diagnostic in diagnostics] == [block.option("wrong")]
+    check_message(block, str(diagnostics[0]), golden)
 
 
 # Python --------------------------------------------------------------------------------------------------------------
@@ -161,6 +174,26 @@ def test_documented_commands_exist(page: Path) -> None:
                     words = shlex.split(command, comments=True) if "netspec " in command else []
                     if words[:1] == ["netspec"] and words[1:] != ["--version"]:
                         make_parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.language == "console" and block.options], ids=str)
+def test_a_documented_command_fails_with_the_documented_message(
+    block: Block,
+    tmp_path: Path,
+    golden: Golden,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert block.options == ("fails",)
+    monkeypatch.chdir(tmp_path)
+    write_files(block.page, tmp_path)
+    *before, last = (shlex.split(line.removeprefix("$ "))[1:] for line in block.text.splitlines())
+    for command in before:
+        with pytest.raises(SystemExit, match="0"):
+            main(command)
+    with pytest.raises(SystemExit, match="1"):
+        main(last)
+    check_message(block, capsys.readouterr().err, golden)
 
 
 # Links ---------------------------------------------------------------------------------------------------------------
@@ -206,13 +239,14 @@ def test_no_page_names_a_place_on_one_machine(page: Path) -> None:
 # Completeness --------------------------------------------------------------------------------------------------------
 
 
-def test_the_reference_is_up_to_date() -> None:
-    command = [sys.executable, str(DOCS / "make_reference.py"), "--check"]
+@pytest.mark.parametrize("script", ["make_reference.py", "make_diagnostics.py"])
+def test_a_generated_page_is_up_to_date(script: str) -> None:
+    command = [sys.executable, str(DOCS / script), "--check"]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("word", sorted({*NODE_WORDS, *_DOCUMENT_KEYS, *_BLOCK_KEYS, *KINDS}))
+@pytest.mark.parametrize("word", sorted({*NODE_WORDS, *DOCUMENT_KEYS, *_BLOCK_KEYS, *KINDS}))
 def test_the_guide_explains_every_word_of_the_language(word: str) -> None:
     text = (DOCS / "guide.md").read_text(encoding="utf-8")
     assert re.search(rf"`{word}`|`{word}:", text), f"the guide does not mention `{word}`"
@@ -221,5 +255,5 @@ def test_the_guide_explains_every_word_of_the_language(word: str) -> None:
 def test_the_documentation_has_examples_of_every_form() -> None:
     forms = {word.partition("=")[0] for block in YAML for word in block.options}
     assert forms >= {"file", "graph", "spec", "wrong"}, "a form that nobody uses is a form that nobody tests"
-    written = sum(page.read_text(encoding="utf-8").count("```yaml") for page in PAGES)
+    written = sum(page.read_text(encoding="utf-8").count("```yaml") for page in PAGES if page not in GENERATED)
     assert len(YAML) == written, "blocks that are not found are not tested"

@@ -21,6 +21,7 @@ from netspec.backends.drawing import LARGE, Box, Cluster, Drawing, Legend, to_dr
 from netspec.backends.palette import LIGHT
 from netspec.backends.picture import draw
 from netspec.backends.svg import framed
+from netspec.cli import main
 from netspec.graph import Graph
 from netspec.ops import OP_NAMES, op_class
 
@@ -251,6 +252,70 @@ def test_parts_that_exist_in_training_alone_are_marked() -> None:
     assert boxes(opened)["aux1.fc1"].training_only
 
 
+BROKEN = """
+netspec: 1
+name: broken
+input: [3, 32, 32]
+blocks:
+  residual:
+    params: {channels: int}
+    graph:
+      conv: {conv: [channels, 3], padding: same}
+      add: {add: [conv, x]}
+graph:
+  stem: {conv: [16, 3, 2, 1]}
+  good: {residual: 16}
+  bad: {from: stem, repeat: 2, residual: 32}
+  wide: {from: good, conv: [8, 99]}
+  after: {concat: [wide, bad]}
+"""
+
+
+def test_of_a_wrong_spec_the_valid_part_is_drawn_and_what_does_not_fit() -> None:
+    with pytest.raises(netspec.SpecError) as caught:
+        netspec.loads(BROKEN)
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["shape-mismatch", "kernel-too-large"]
+    assert caught.value.sketch is not None
+    drawing = to_drawing(caught.value.sketch)
+    drawn = {id: box.category for id, box in boxes(drawing).items() if box.category in ("failed", "merge")}
+    assert drawn == {"good.add": "merge", "bad.0.add": "failed", "wide": "failed"}
+    wrong = {(edge.source, edge.target, edge.label) for edge in drawing.edges if edge.kind == "failed"}
+    assert wrong == {
+        ("bad.0.conv", "bad.0.add", "32×16×16"),
+        ("stem", "bad.0.add", "16×16×16"),
+        ("good.add", "wide", "16×16×16"),
+    }
+    assert clusters(drawing)["bad"].lines == ("channels 32",)
+    assert "after" not in boxes(drawing)
+
+
+def test_the_picture_of_a_wrong_spec_is_written_beside_the_messages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tmp_path / "broken.yaml"
+    spec.write_text(BROKEN, encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        main(["draw", str(spec), "-o", str(tmp_path / "broken.svg")])
+    assert caught.value.code == 1
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'broken.svg'}\n"
+    assert "error[shape-mismatch]" in printed.err
+    picture = (tmp_path / "broken.svg").read_text(encoding="utf-8")
+    assert "does not fit" in texts(picture)
+    assert LIGHT.edges["failed"] in picture
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "wrong").glob("*/*.yaml")), ids=lambda path: path.stem)
+def test_every_wrong_spec_has_a_picture_or_none(path: Path) -> None:
+    try:
+        graph = netspec.load(path)
+    except netspec.SpecError as error:
+        if error.sketch is None:
+            return
+        graph = error.sketch
+    assert all(edge.label for edge in to_drawing(graph, depth=9).edges)
+
+
 def test_an_edge_around_a_block_is_a_shortcut() -> None:
     drawing = to_drawing(netspec.load("resnet50"), EVERYTHING)
     shortcuts = {(edge.source, edge.target) for edge in drawing.edges if edge.kind == "shortcut"}
@@ -298,7 +363,7 @@ def test_every_category_has_a_color_on_which_text_can_be_read() -> None:
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     categories = {op_class(name).category for name in OP_NAMES}
-    assert categories | {"block", "terminal"} == set(LIGHT.categories)
+    assert categories | {"block", "terminal", "failed"} == set(LIGHT.categories)
     for category in [*categories, "block"]:
         for text in (LIGHT.text, LIGHT.muted):
             contrast = (luminance(LIGHT.categories[category].fill) + 0.05) / (luminance(text) + 0.05)

@@ -51,6 +51,56 @@ def test_a_mapping_names_its_children() -> None:
     assert sources(graph, "act") == ["stem"]
 
 
+def test_dots_in_a_name_put_nodes_into_a_module_that_only_holds_them() -> None:
+    graph = compiled(
+        """
+        graph:
+          convs.0: {conv: [8, 1]}
+          bns.0: batch_norm
+          convs.1: {conv: [6, 1]}
+          bns.1: batch_norm
+        """
+    )
+    assert [node.name for node in graph.root.schedule] == ["convs.0", "bns.0", "convs.1", "bns.1"]
+    assert paths(graph) == ["convs.0", "convs.1", "bns.0", "bns.1"]
+    assert sources(graph, "convs.1") == ["bns.0"]
+    assert graph.find("bns.1").kind == "batch_norm"
+    for path in ("convs", "convs.2", "convs.0.weight", ""):
+        with pytest.raises(KeyError):
+            graph.find(path)
+
+
+def test_what_a_module_holds_stands_together_at_every_level() -> None:
+    graph = compiled("graph: {a.b.0: {conv: [8, 1]}, c: relu, a.d: relu, e: relu, a.b.1: relu}")
+    assert paths(graph) == ["a.b.0", "a.b.1", "a.d", "c", "e"]
+
+
+def test_names_with_dots_may_be_templates() -> None:
+    graph = compiled(
+        """
+        graph:
+          each:
+            for: i in range(3)
+            do:
+              "convs.{i}": {from: x, conv: [8, 1]}
+              "bns.{i}": {from: "convs.{i}", batch_norm: }
+          add: {add: [bns.0, bns.1, bns.2]}
+        """
+    )
+    assert paths(graph) == ["convs.0", "convs.1", "convs.2", "bns.0", "bns.1", "bns.2", "add"]
+    assert [sources(graph, f"bns.{i}") for i in range(3)] == [["convs.0"], ["convs.1"], ["convs.2"]]
+
+
+def test_an_absent_node_with_dots_passes_its_input_on() -> None:
+    graph = compiled("graph: {a.0: {conv: [8, 1]}, a.1: {conv: [4, 1], if: false}, b: {add: [a.0, a.1]}}")
+    assert sources(graph, "b") == ["a.0", "a.0"]
+
+
+def test_a_merge_gets_a_name_that_no_branch_begins_with() -> None:
+    graph = compiled("branches: {concat.0: {conv: [8, 1]}, concat.1: relu}\nmerge: concat\n")
+    assert paths(graph) == ["concat.0", "concat.1", "concat_"]
+
+
 def test_every_node_keeps_its_line() -> None:
     graph = compiled("graph:\n  stem: {conv: [8, 3]}\n  act: relu\n")
     assert [(node.span.line, node.span.column) for _, node in graph.walk()] == [(5, 10), (6, 8)]
@@ -359,6 +409,20 @@ def test_one_of_several_outputs_is_named_behind_a_dot() -> None:
     assert sources(graph, "out") == ["parts.2", "parts.0", "parts.1"]
 
 
+def test_an_output_is_named_behind_the_last_dot() -> None:
+    text = "graph: {cut.0: {chunk: 3}, cut.1: {from: cut.0.2, relu: }, sum: {add: [cut.0.0, cut.0.1, cut.1]}}"
+    graph = compiled(text)
+    assert sources(graph, "cut.1") == ["cut.0.2"]
+    assert sources(graph, "sum") == ["cut.0.0", "cut.0.1", "cut.1"]
+
+
+def test_nodes_with_dots_in_their_names_are_returned_by_name() -> None:
+    body = "graph: {heads.0: {conv: [8, 1]}, heads.1: {conv: [4, 1]}}\n"
+    assert list(compiled(body + "outputs: heads.1").outputs) == ["heads.1"]
+    assert list(compiled(body + "outputs: [heads.0, heads.1]").outputs) == ["heads_0", "heads_1"]
+    assert list(compiled(body + "outputs: {dict: {a: heads.0, b: heads.1}}").outputs) == ["a", "b"]
+
+
 def test_a_recurrent_op_gives_its_output_by_default() -> None:
     graph = compiled("graph: {rnn: {lstm: 16}, last: {select: [1, -1]}, out: {linear: 5}}", "input: [7, 8]\n")
     assert graph.find("last").input_types[0].shape == (7, 16)
@@ -393,6 +457,43 @@ def test_extends_reaches_into_nodes_by_path_and_removes_with_null() -> None:
     graph = netspec.loads(text, input=[3, 224, 224])
     assert graph.find("features.0").output_types[0].channels == 32
     assert graph.find("classifier.0").kind == "linear"
+
+
+BASE_WITH_DOTS = """
+netspec: 1
+input: [3, 8, 8]
+graph:
+  convs.0: {conv: [8, 1]}
+  acts.0: [relu, relu]
+  convs.1: {graph: {a.0: {conv: [8, 1]}, b: relu}}
+"""
+
+
+def varied(change: str, folder: Path) -> Graph:
+    (folder / "base.yaml").write_text(BASE_WITH_DOTS)
+    return netspec.loads(f"netspec: 1\nextends: base\ngraph:\n  {change}\n", folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("convs.0: [silu]", "convs.0 convs.0.0 convs.1 convs.1.a.0 convs.1.b acts.0 acts.0.0 acts.0.1"),
+        ("convs.0: null", "acts.0 acts.0.0 acts.0.1 convs.1 convs.1.a.0 convs.1.b"),
+        ("acts.0.1: null", "convs.0 convs.1 convs.1.a.0 convs.1.b acts.0 acts.0.0"),
+        ("convs.1.a.0: [silu]", "convs.0 convs.1 convs.1.a.0 convs.1.a.0.0 convs.1.b acts.0 acts.0.0 acts.0.1"),
+        ("convs.1.a.1: silu", "convs.0 convs.1 convs.1.a.0 convs.1.a.1 convs.1.b acts.0 acts.0.0 acts.0.1"),
+        ("convs.2: silu", "convs.0 convs.1 convs.1.a.0 convs.1.b convs.2 acts.0 acts.0.0 acts.0.1"),
+    ],
+)
+def test_extends_changes_removes_and_appends_nodes_with_dots(change: str, expected: str, tmp_path: Path) -> None:
+    assert paths(varied(change, tmp_path)) == expected.split()
+
+
+@pytest.mark.parametrize("change", ["conv.0: relu", "convs.2.0: relu", "convs: null", "acts.0.2: relu"])
+def test_a_path_with_dots_that_leads_nowhere_is_no_new_node(change: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as caught:
+        varied(change, tmp_path)
+    assert [diagnostic.code for diagnostic in caught.value.diagnostics] == ["unknown-node"]
 
 
 def test_extends_appends_new_nodes() -> None:

@@ -152,7 +152,7 @@ def test_a_traceback_shows_the_line_that_failed(resnet: Any) -> None:
     with pytest.raises(RuntimeError) as caught:
         resnet(torch.randn(1, 4, 64, 64))
     text = "".join(traceback.format_exception(caught.value))
-    assert "x = self.conv1(x)  # resnet18.yaml:9" in text
+    assert "x = self.conv1(x)  # resnet18.yaml:10" in text
 
 
 def test_no_tensor_outlives_its_last_use(resnet: Any) -> None:
@@ -218,6 +218,71 @@ def test_parameters_and_constants_belong_to_the_module_around_them() -> None:
     x = pictures()
     assert torch.equal(module(x), x + torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1))
     assert list(module.state_dict()) == ["scale", "offset"]
+
+
+HOLDING = """
+graph:
+  a.b.0: {conv: [4, 1]}
+  c: {conv: [4, 1]}
+  a.shift: {constant: 2.0}
+  a.scale: {parameter: [4, 1, 1]}
+  own: {parameter: [4, 1, 1]}
+  cut.0: {from: c, chunk: 2}
+  sums.0: {add: [cut.0.0, cut.0.1]}
+  a.b.1: {conv: [4, 1]}
+  scaled: {mul: [a.b.1, a.scale]}
+  added: {add: [scaled, own]}
+  shifted: {add: [added, a.shift]}
+  a.d: {graph: {p: {conv: [4, 1]}, q: {conv: [5, 1]}}, outputs: {p: p, q: q}}
+  again: {from: a.d.p, call: c}
+  lists.0: {repeat: 2, conv: [6, 1]}
+outputs: {first: lists.0, second: a.d.q}
+init: {a.scale: {value: ones}, "a.b.*": {bias: ones}}
+"""
+
+
+def test_dots_in_names_make_modules_that_only_hold_others() -> None:
+    graph = netspec.loads(HEAD + HOLDING)
+    module: Any = graph.build(seed=0)
+    assert [name for name, _ in module.named_children()] == ["a", "c", "lists"]
+    assert [name for name, _ in module.a.named_children()] == ["b", "d"]
+    assert type(module.a) is nn.Module
+    assert list(graph.state()) == list(module.state_dict())
+    assert list(module.state_dict())[:4] == ["own", "a.scale", "a.shift", "a.b.0.weight"]
+    modules = [name for name, _ in module.named_modules()]
+    only_holding = ("", "a", "a.b", "lists")
+    assert [path for path, _ in graph.walk() if path in modules] == [n for n in modules if n not in only_holding]
+
+
+def test_rules_and_freezing_reach_what_a_module_holds() -> None:
+    module = netspec.loads(HEAD + HOLDING).build(seed=0, freeze=["a.b"])
+    state = module.state_dict()
+    assert all(bool((state[key] == 1).all()) for key in ("a.scale", "a.b.0.bias", "a.b.1.bias"))
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    assert frozen == ["a.b.0.weight", "a.b.0.bias", "a.b.1.weight", "a.b.1.bias"]
+
+
+def test_weights_reach_what_a_module_holds() -> None:
+    graph = netspec.loads(HEAD + HOLDING)
+    given = graph.build(seed=1).state_dict()
+    held = graph.build(weights=given).state_dict()
+    assert [key for key in given if not torch.equal(held[key], given[key])] == []
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, by_pickle, by_torch_save])
+def test_a_module_that_holds_others_runs_and_can_be_duplicated(duplicate: Callable[[Any], Any]) -> None:
+    module = built(HOLDING)
+    x = pictures()
+    low, high = module.c(getattr(module.a.b, "0")(x)).chunk(2, 1)
+    inner, second = module.a.d(getattr(module.a.b, "1")(low + high) * module.a.scale + module.own + 2.0)
+    first = getattr(module.lists, "0")(module.c(inner))
+    assert all(map(torch.equal, duplicate(module)(x), (first, second)))
+
+
+def test_a_group_under_a_number_may_have_several_outputs() -> None:
+    module = built("graph: {0: {graph: {a: {conv: [3, 1]}, b: relu}, outputs: [a, b]}, c: {add: [0.a, 0.b]}}")
+    first, second = getattr(module, "0")(pictures())
+    assert torch.equal(module(pictures()), first + second)
 
 
 def test_dropout_of_attention_stops_in_eval_mode() -> None:

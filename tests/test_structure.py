@@ -16,23 +16,26 @@ LAYERS = [
     {"cli"},
     {"commands"},
     {"__init__"},
-    {"compiler"},
-    {"verify", "initialize", "elaborate"},
+    {"compiler", "schema", "select"},
+    {"verify", "transfer", "initialize", "elaborate", "describe", "warn"},
     {"wiring"},
     {"scope"},
+    {"forks"},
     {"parse"},
     {"inherit", "arguments"},
+    {"schedules"},
     {"catalog", "spec"},
     {"graph", "initializers"},
     {"ops"},
-    {"fields"},
+    {"fields", "layout"},
     {"expressions", "source"},
-    {"shapes", "files"},
+    {"shapes", "files", "codes", "paths"},
+    {"limits"},
     {"diagnostics", "quantities"},
 ]
 """A module imports from the rows below its own alone. Backends read the graph, and are read by the commands."""
 
-FOR_BACKENDS = {"graph", "ops", "shapes", "expressions", "files", "quantities", "diagnostics", "fields"}
+FOR_BACKENDS = {"graph", "paths", "ops", "shapes", "expressions", "files", "quantities", "diagnostics", "fields"}
 TORCH = {"torch", "torchvision", "safetensors"}
 
 

@@ -37,22 +37,25 @@ def heading(name: str, kind: str, count: int = 1) -> str:
 # Ops -----------------------------------------------------------------------------------------------------------------
 
 
-def op_text(node: Node) -> str:
-    """An op with the arguments that tell it from others: `conv 7×7, 64, /2`."""
+def op_text(node: Node, *, width: bool = True) -> str:
+    """An op with the arguments that tell it from others: `conv 7×7, 64, /2`.
+
+    Without `width` the number of channels is left out, for where the shape beside it says that: `conv 7×7, /2`.
+    """
     op: Any = node.target
     fields = type(op).fields()
     if op.category in ("convolution", "pooling") and "kernel_size" in fields:
-        return f"{node.kind} {', '.join(_window(op, node.input_types[0]))}"
+        return f"{node.kind} {', '.join(_window(op, node.input_types[0], width))}"
     if op.category == "pooling" and "output_size" in fields:
         return f"{node.kind} {_sizes(op.output_size, node.input_types[0])}"
     parts = _options(op)
     return f"{node.kind} {', '.join(parts)}" if parts else node.kind
 
 
-def _window(op: Any, x: TensorType) -> list[str]:
+def _window(op: Any, x: TensorType, width: bool) -> list[str]:
     fields = type(op).fields()
     parts = [_sizes(op.kernel_size, x)]
-    if "out_channels" in fields:
+    if width and "out_channels" in fields:
         parts.append(str(op.out_channels))
     step = op.kernel_size if op.stride is None else op.stride
     if not _is_one(step):

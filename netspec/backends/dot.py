@@ -64,7 +64,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
     _add(graph, drawing.children, ids, palette, width, spine, level=0)
     for edge in drawing.edges:
         options = {"color": palette.edges[edge.kind]}
-        if edge.kind == "shortcut":
+        if edge.kind in ("shortcut", "failed"):
             options["penwidth"] = "1.6"
         elif edge.kind == "auxiliary":
             options["style"] = "dashed"
@@ -124,8 +124,10 @@ def _add(
     for item in items:
         dashes = ",dashed" if item.training_only else ""
         if isinstance(item, Box):
-            tone = palette.categories[item.category]
+            tone = palette.marks[item.mark] if item.mark else palette.categories[item.category]
             options: dict[str, Any] = {"fillcolor": tone.fill, "color": tone.line}
+            if _stands_out(item):
+                options["penwidth"] = "2"
             if item.category == "terminal":
                 options |= {"fontcolor": palette.background, "margin": "0.2,0.03", "height": "0.25"}
             wide = item.category not in _NARROW
@@ -139,18 +141,24 @@ def _add(
             graph.node(ids[item.id], _escaped("\n".join(box_lines(item))), **options)
             continue
         tone = palette.cluster(level)
+        line = palette.marks[item.mark].line if item.mark and _stands_out(item) else tone.line
         with graph.subgraph(name=ids[item.id]) as inner:
             inner.attr(
                 label=_escaped("\n".join((item.title, *item.lines)), "\\l"),
                 labeljust="l",
                 style=f"rounded,filled{dashes}",
                 fillcolor=tone.fill,
-                color=tone.line,
+                color=line,
                 fontcolor=palette.text,
                 margin="12",
-                penwidth="2" if item.count > 1 else "1",
+                penwidth="2" if item.count > 1 or _stands_out(item) else "1",
             )
             _add(inner, item.children, ids, palette, width, spine, level + 1)
+
+
+def _stands_out(item: Box | Cluster) -> bool:
+    """Whether an item differs from its like in another network."""
+    return item.mark not in (None, "same")
 
 
 def _escaped(text: str, end: str = "") -> str:

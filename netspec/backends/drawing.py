@@ -6,7 +6,7 @@ each show the same one. It holds plain data alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,8 +17,19 @@ from netspec.graph import Body, Graph, Node, Value, node_parameters
 from netspec.ops.base import Op
 from netspec.quantities import short
 
-EdgeKind = Literal["main", "shortcut", "auxiliary"]
-"""`shortcut` skips boxes that another path visits; `auxiliary` belongs to a part that exists in training alone."""
+EdgeKind = Literal["main", "shortcut", "auxiliary", "failed"]
+"""`shortcut` skips boxes that another path visits; `auxiliary` belongs to a part that exists in training alone.
+
+`failed` leads to a node that is wrong, in the sketch of a wrong spec.
+"""
+
+Mark = Literal["added", "removed", "changed", "same"]
+"""What became of a node, in a picture that stands beside that of another network."""
+
+SIGNS: dict[Mark, str] = {"added": "+ ", "removed": "− ", "changed": "~ ", "same": ""}
+
+GROUPS = ("chain", "graph", "branches", "repeat")
+"""Kinds of bodies that are a part of the network's own structure, and no block with a name."""
 
 SMALL = 24  # a network of at most this many boxes is drawn with everything open
 LARGE = 60  # a picture of more boxes than this is no longer read at one glance
@@ -42,6 +53,7 @@ class Box:
     training_only: bool = False
     span: Span | None = None
     paths: tuple[str, ...] = ()
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class Cluster:
     training_only: bool = False
     span: Span | None = None
     paths: tuple[str, ...] = ()
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +83,12 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """What the reader needs to know: the categories and kinds of edge that occur, and remarks on blocks."""
+    """What the reader needs to know: the categories and kinds of edge that occur, remarks on blocks, and marks."""
 
     categories: tuple[str, ...]
     edges: tuple[EdgeKind, ...]
     notes: tuple[str, ...]
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +122,98 @@ def to_drawing(graph: Graph, depth: int | None = None) -> Drawing:
     Without `depth`, a network of few boxes is opened whole. In another, groups and repeats are open and named blocks
     are closed, and the deepest levels are closed as well while there are too many boxes for one page.
     """
+    return to_drawings((graph,), depth)[0]
+
+
+def to_drawings(graphs: Sequence[Graph], depth: int | None = None) -> tuple[Drawing, ...]:
+    """Draw networks that are to be seen together, with the same levels opened: as many as suit the largest one."""
     if depth is not None:
-        return _draw(graph, lambda node, level: level < depth)
-    whole = _draw(graph, lambda node, level: True)
-    if sum(1 for _ in whole.boxes()) <= SMALL:
-        return whole
-    for deepest in (None, 3, 2, 1):
-        drawing = _draw(graph, _opens_groups(deepest))
-        if sum(1 for _ in drawing.boxes()) <= LARGE:
-            return drawing
-    return _draw(graph, lambda node, level: False)
+        return tuple(_draw(graph, lambda node, level: level < depth) for graph in graphs)
+    openings: list[tuple[_Opens, int]] = [(lambda node, level: True, SMALL)]
+    openings += [(_opens_groups(deepest), LARGE) for deepest in (None, 3, 2, 1)]
+    for opens, most in openings:
+        drawings = tuple(_draw(graph, opens) for graph in graphs)
+        if all(sum(1 for _ in drawing.boxes()) <= most for drawing in drawings):
+            return drawings
+    return tuple(_draw(graph, lambda node, level: False) for graph in graphs)
 
 
-def _opens_groups(deepest: int | None) -> Callable[[Node, int], bool]:
+def marked(drawing: Drawing, marks: Mapping[str, Mark], remarks: Mapping[str, str]) -> Drawing:
+    """The drawing with the nodes at the paths of `marks` marked, and the others as the same.
+
+    What was added or removed was so with all below it. A box that stands for several nodes says how many. `remarks`
+    says by path what changed.
+    """
+    children = tuple(_marked(item, marks, remarks) for item in drawing.children)
+    found = replace(drawing, children=children)
+    present = {item.mark for item in found.walk()}
+    legend = replace(drawing.legend, categories=(), marks=tuple(mark for mark in SIGNS if mark in present))
+    return replace(found, legend=legend)
+
+
+def with_one_legend(drawings: Sequence[Drawing]) -> Iterator[Drawing]:
+    """Drawings that stand side by side, of which the last explains what it shares with the others."""
+    legends = [drawing.legend for drawing in drawings]
+    marks = tuple(mark for mark in SIGNS if any(mark in legend.marks for legend in legends))
+    edges = tuple(dict.fromkeys(kind for legend in legends for kind in legend.edges))
+    for drawing in drawings[:-1]:
+        yield replace(drawing, legend=replace(drawing.legend, marks=(), edges=()))
+    yield replace(drawings[-1], legend=replace(legends[-1], marks=marks, edges=edges))
+
+
+def _marked(item: Box | Cluster, marks: Mapping[str, Mark], remarks: Mapping[str, str]) -> Box | Cluster:
+    paths = item.paths or (item.id,)
+    found = {_mark_at(path, marks) for path in paths}
+    mark = found.pop() if len(found) == 1 else "changed"
+    if isinstance(item, Box) and item.category == "terminal" and mark == "same":
+        return item
+    title, lines = SIGNS[mark] + item.title, item.lines
+    if mark == "changed":
+        counts = [(sum(marks.get(path) == part for path in paths), part) for part in ("added", "removed")]
+        lines += tuple(f"{count} {part}" for count, part in counts if count) + _remarks(paths, remarks)
+    if isinstance(item, Box):
+        return replace(item, title=title, lines=lines, mark=mark)
+    children = tuple(_marked(child, marks, remarks) for child in item.children)
+    return replace(item, title=title, lines=lines, mark=mark, children=children)
+
+
+def _remarks(paths: tuple[str, ...], remarks: Mapping[str, str]) -> tuple[str, ...]:
+    """What changed in the nodes at `paths`, where it is one thing; blocks speak for what is in them."""
+    own = [path for path in paths if path in remarks]
+    outer = [path for path in own if not any(path.startswith(f"{other}.") for other in own)]
+    texts = tuple({remarks[path]: None for path in outer})
+    return texts if len(texts) == 1 else ()
+
+
+def _mark_at(path: str, marks: Mapping[str, Mark]) -> Mark:
+    """The mark of a node: its own, or that of a block around it that was added or removed as a whole."""
+    own, around = marks.get(path), path
+    while own is None and around:
+        around = around.rpartition(".")[0]
+        own = mark if (mark := marks.get(around)) in ("added", "removed") else None
+    return own or "same"
+
+
+_Opens = Callable[[Node, int], bool]
+"""Whether a body at a level is opened."""
+
+
+def outline(graph: Graph) -> Drawing:
+    """Draw a network with its groups open and its named blocks closed, however many boxes that makes."""
+    return _draw(graph, _opens_groups(None))
+
+
+def _opens_groups(deepest: int | None) -> _Opens:
     return lambda node, level: _is_group(node) and (deepest is None or level < deepest)
 
 
 def _is_group(node: Node) -> bool:
     """Whether a body is a part of the network's own structure rather than a block with a name."""
     assert isinstance(node.target, Body)
-    return node.target.repeated or node.kind in ("chain", "graph", "branches", "repeat")
+    return node.target.repeated or node.kind in GROUPS
 
 
-def _draw(graph: Graph, opens: Callable[[Node, int], bool]) -> Drawing:
+def _draw(graph: Graph, opens: _Opens) -> Drawing:
     builder = _Builder(opens, Arguments(graph))
     children = builder.network(graph.root)
     edges = _classified(builder.edges, builder.boxes)
@@ -138,7 +221,7 @@ def _draw(graph: Graph, opens: Callable[[Node, int], bool]) -> Drawing:
     kinds = {edge.kind for edge in edges}
     legend = Legend(
         categories=tuple(categories),
-        edges=tuple(kind for kind in ("shortcut", "auxiliary") if kind in kinds),
+        edges=tuple(kind for kind in ("shortcut", "auxiliary", "failed") if kind in kinds),
         notes=tuple(note for kind in builder.closed for note in builder.arguments.notes(kind)),
     )
     return Drawing(graph.name, _subtitle(graph), graph.about, children, edges, legend)
@@ -153,7 +236,7 @@ def _subtitle(graph: Graph) -> tuple[str, ...]:
     inputs = listed("input", {name: str(type) for name, type in graph.inputs.items()})
     outputs = listed("output", {name: str(type) for name, type in graph.outputs.items()})
     counts = f"{short(graph.parameters)} parameters · {short(graph.macs)} MACs"
-    return (counts, f"{inputs} → {outputs}")
+    return (counts, f"{inputs} → {outputs}" if graph.root.outputs else f"{inputs}; what is wrong is red")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +251,7 @@ _Sources = dict[Value, _Source]
 
 
 class _Builder:
-    def __init__(self, opens: Callable[[Node, int], bool], arguments: Arguments) -> None:
+    def __init__(self, opens: _Opens, arguments: Arguments) -> None:
         self.opens = opens
         self.arguments = arguments
         self.boxes: dict[str, Box] = {}
@@ -215,10 +298,10 @@ class _Builder:
         name = copies_name(tuple(unit[0].name for unit in fold.units))
         marks = facts + (("training only",) if fold.first.training_only else ())
         training_only = inherited or fold.first.training_only
-        if isinstance(node.target, Body) and self.opens(node, level):
+        if isinstance(node.target, Body) and node.target.nodes and (not node.outputs or self.opens(node, level)):
             return self.cluster(fold, shown, name, marks, level, sources, training_only)
         if isinstance(node.target, Body):
-            title, category = heading(name, _kind(node), shown.count), "block"
+            title, category = heading(name, kind_word(node), shown.count), "block" if node.outputs else "failed"
             lines = self.block_lines(shown)
             self.closed[node.kind] = None
         else:
@@ -266,10 +349,10 @@ class _Builder:
             sources[value] = inside[output.value]
         if body.repeated:  # its copies are the children
             dense = dense_copies(body) is not None
-            title = heading(name, _kind(node), len(body.schedule) // 2 if dense else len(body.schedule))
+            title = heading(name, kind_word(node), len(body.schedule) // 2 if dense else len(body.schedule))
             lines = marks
         else:
-            title, lines = heading(name, _kind(node), shown.count), self.block_lines(shown) + marks
+            title, lines = heading(name, kind_word(node), shown.count), self.block_lines(shown) + marks
         paths = shown.paths + shown.other_paths
         return Cluster(shown.paths[0], title, lines, tuple(children), shown.count, training_only, node.span, paths)
 
@@ -305,7 +388,7 @@ class _Builder:
         return [drawn, box]
 
 
-def _kind(node: Node) -> str:
+def kind_word(node: Node) -> str:
     """The word for a body: its block, the block that it repeats, or nothing for a plain group."""
     if node.kind in ("chain", "graph", "branches"):
         return ""
@@ -340,7 +423,7 @@ def _shown(fold: Fold, prefix: str) -> _Shown:
     path = prefix + fold.first.name
     shown = _Shown(fold.units, len(fold.units), (path,), tuple(_paths(Fold(fold.units[1:]).nodes, prefix)))
     unit, paths, groups = fold.units[0], [path], True
-    while (held := _held(unit)) is not None and (len(held.units) == 1 or len(fold.units) == 1):
+    while (held := held_fold(unit)) is not None and (len(held.units) == 1 or len(fold.units) == 1):
         groups = groups and _is_group(unit[0])
         inside = f"{paths[-1]}."
         unit = held.units[0]
@@ -353,7 +436,7 @@ def _shown(fold: Fold, prefix: str) -> _Shown:
     return shown
 
 
-def _held(unit: Unit) -> Fold | None:
+def held_fold(unit: Unit) -> Fold | None:
     """The one fold in a body, where it takes and gives all that the body does."""
     body = unit[0].target
     if not isinstance(body, Body) or len(body_folds(body)) != 1:
@@ -398,6 +481,8 @@ def _classified(edges: list[Edge], boxes: dict[str, Box]) -> tuple[Edge, ...]:
         return False
 
     def kind(edge: Edge) -> EdgeKind:
+        if boxes[edge.target].category == "failed":
+            return "failed"
         if boxes[edge.source].training_only or boxes[edge.target].training_only:
             return "auxiliary"
         return "shortcut" if skips(edge) else "main"

@@ -41,7 +41,10 @@ def call_forward(call: Call, base: str) -> Forward:
 
 def child(name: str) -> str:
     """How `forward` reaches the child called `name`."""
-    return f"self.{name}" if name.isidentifier() else f'getattr(self, "{name}")'
+    code = "self"
+    for part in name.split("."):
+        code = f"{code}.{part}" if part.isidentifier() else f'getattr({code}, "{part}")'
+    return code
 
 
 @dataclass(eq=False, repr=False)
@@ -94,6 +97,8 @@ class _Writer:
         for position, node in enumerate(schedule):
             dying = [value for value in node.inputs if self.last_use[value] == position]
             for index, value in enumerate(node.outputs):
+                if value not in self.last_use:
+                    continue
                 takes_over = index == 0 and dying and len(node.outputs) == 1 and not node.training_only
                 register = self.registers[dying[0]] if takes_over else _Register()
                 register.values.append(value)
@@ -135,6 +140,9 @@ class _Writer:
             else:
                 result = call.code.format(*inputs, training="self.training")
         used = [(value, give) for value, give in zip(node.outputs, gives, strict=True) if value in self.last_use]
+        if not used:
+            yield result
+            return
         if len(used) == 1:
             value, give = used[0]
             yield f"{self.variable(value)} = {give.format(result)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import linecache
 from collections import OrderedDict, namedtuple
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -22,9 +22,8 @@ from torch import nn
 from torch.nn import functional
 
 from netspec.backends.forward import Forward, body_forward, call_forward
-from netspec.diagnostics import Problem, SpecError, suggest
-from netspec.graph import Body, Graph, Node, path_pattern
-from netspec.ops.base import ModuleCall, StateCall
+from netspec.graph import Body, Graph, Node
+from netspec.ops.base import FunctionCall, ModuleCall
 
 if TYPE_CHECKING:
     from netspec.initialize import Assignment
@@ -57,20 +56,10 @@ def initialize(module: nn.Module, path: str, assignment: Assignment) -> None:
     getattr(nn.init, assignment.initializer.function)(parameter, **assignment.initializer.arguments())
 
 
-def freeze_parameters(module: nn.Module, selectors: Iterable[str]) -> None:
-    """Take the parameters at the paths of `selectors`, and all below them, out of training. Raises `SpecError`."""
-    for selector in selectors:
-        pattern = path_pattern(selector)
-        chosen = [
-            parameter
-            for name, parameter in module.named_parameters()
-            if (found := pattern.match(name)) and name[found.end() : found.end() + 1] in ("", ".")
-        ]
-        if not chosen:
-            help = suggest(selector, (name for name, _ in module.named_modules()))
-            problem = Problem("unknown-node", f"nothing to freeze is called `{selector}`", help=help)
-            raise SpecError([problem.at(None)])
-        for parameter in chosen:
+def freeze_parameters(module: nn.Module, keys: Collection[str]) -> None:
+    """Take the parameters of these names out of training."""
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if name in keys:
             parameter.requires_grad_(False)
 
 
@@ -80,20 +69,30 @@ def freeze_parameters(module: nn.Module, selectors: Iterable[str]) -> None:
 Acting = Mapping[str, Sequence["Assignment"]]
 """Initializers by the path of the body, or of the learned parameter, that they act with."""
 
+Constructor = Callable[[type[nn.Module], ModuleCall], nn.Module]
+"""Makes the module of an op."""
 
-def body_module(body: Body, name: str, path: str = "", acting: Acting = MappingProxyType({})) -> nn.Module:
+
+def construct(cls: type[nn.Module], call: ModuleCall) -> nn.Module:
+    """The module of an op, as its own constructor makes it."""
+    return cls(*call.args, **call.kwargs)
+
+
+def body_module(
+    body: Body, name: str, path: str = "", acting: Acting = MappingProxyType({}), make: Constructor = construct
+) -> nn.Module:
     """The module of the body at `path`; `name` names the class of one that is no block."""
     prefix = f"{path}." if path else ""
     module: nn.Module
     if body.form == "chain":
-        children = ((node.name, _chain_module(node, prefix + node.name, acting)) for node in body.nodes)
+        children = ((node.name, _chain_module(node, prefix + node.name, acting, make)) for node in body.nodes)
         module = nn.Sequential(OrderedDict(children))
     else:
         kind = name if body.kind in ("graph", "branches", "repeat") else body.kind
         module = _generated_class(_ClassRecord(_class_name(kind), "nn.Module", _forward(body)))()
         for node in body.nodes:
             if not node.shares:
-                attach(module, node, prefix + node.name, acting)
+                attach(module, node, prefix + node.name, acting, make)
     for assignment in acting.get(path, ()):
         initialize(module, assignment.path.removeprefix(prefix), assignment)
     return module
@@ -104,36 +103,48 @@ def _forward(body: Body) -> Forward:
     return body_forward(body)
 
 
-def attach(module: nn.Module, node: Node, path: str = "", acting: Acting = MappingProxyType({})) -> None:
+def attach(
+    module: nn.Module,
+    node: Node,
+    path: str = "",
+    acting: Acting = MappingProxyType({}),
+    make: Constructor = construct,
+) -> None:
     """Give `module` what the node at `path` needs of it: a child, a parameter, a buffer, or nothing."""
-    if isinstance(node.target, Body):
-        module.add_module(node.name, body_module(node.target, node.name, path, acting))
+    call = node.target if isinstance(node.target, Body) else node.target.torch(*node.input_types)
+    if isinstance(call, FunctionCall):
         return
-    call = node.target.torch(*node.input_types)
-    if isinstance(call, ModuleCall):
-        module.add_module(node.name, _resolve(call.target)(*call.args, **call.kwargs))
-    elif isinstance(call, StateCall):
+    *holders, name = node.name.split(".")
+    for holder in holders:
+        if not hasattr(module, holder):
+            module.add_module(holder, nn.Module())
+        module = module.get_submodule(holder)
+    if isinstance(call, Body):
+        class_name = f"{node.kind}{node.name}" if node.name[0].isdigit() else node.name
+        module.add_module(name, body_module(call, class_name.replace(".", "_"), path, acting, make))
+    elif isinstance(call, ModuleCall):
+        module.add_module(name, make(_resolve(call.target), call))
+    else:
         dtype = getattr(torch, call.state.dtype)
         if call.state.trainable:
-            module.register_parameter(node.name, nn.Parameter(torch.zeros(call.state.shape, dtype=dtype)))
+            module.register_parameter(name, nn.Parameter(torch.zeros(call.state.shape, dtype=dtype)))
             for assignment in acting.get(path, ()):
-                initialize(module, node.name, assignment)
+                initialize(module, name, assignment)
         else:
             values = torch.tensor(call.values, dtype=dtype).expand(call.state.shape).clone()
-            module.register_buffer(node.name, values, persistent=call.state.persistent)
+            module.register_buffer(name, values, persistent=call.state.persistent)
 
 
-def _chain_module(node: Node, path: str, acting: Acting) -> nn.Module:
+def _chain_module(node: Node, path: str, acting: Acting, make: Constructor) -> nn.Module:
     """A module for the node at `path` of a chain, where everything must be one."""
     if isinstance(node.target, Body):
-        return body_module(node.target, f"{node.kind}{node.name}", path, acting)
+        return body_module(node.target, f"{node.kind}{node.name}", path, acting, make)
     call = node.target.torch(*node.input_types)
     if isinstance(call, ModuleCall):
         if call.plain:
-            made: nn.Module = _resolve(call.target)(*call.args, **call.kwargs)
-            return made
+            return make(_resolve(call.target), call)
         record = _ClassRecord(call.target.rpartition(".")[2], call.target, call_forward(call, call.target))
-        return _generated_class(record)(*call.args, **call.kwargs)
+        return make(_generated_class(record), call)
     return _generated_class(_ClassRecord(_class_name(node.kind), "nn.Module", call_forward(call, "nn.Module")))()
 
 

@@ -11,15 +11,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from netspec.backends.dot import to_dot
-from netspec.backends.drawing import to_drawing
+from netspec.backends.diff import Difference
+from netspec.backends.diff_text import remarks
+from netspec.backends.drawing import Drawing, marked, to_drawing, to_drawings, with_one_legend
 from netspec.backends.engines import to_svg
 from netspec.backends.palette import LIGHT
-from netspec.backends.svg import framed
+from netspec.backends.svg import framed, side_by_side
 from netspec.diagnostics import Problem, SpecError
 from netspec.files import extra, unknown_format, whole
 from netspec.graph import Graph
 
 FORMATS = (".svg", ".png", ".dot")
+FORMATS_OF_PAIRS = (".svg", ".png")
 PNG_SCALE = 2  # pixels for each point, so that text is sharp on screens of high density
 
 
@@ -33,14 +36,33 @@ def draw(graph: Graph, path: str | Path, *, depth: int | None = None, engine: st
     if suffix not in FORMATS:
         raise unknown_format(path, list(FORMATS))
     drawing = to_drawing(graph, depth)
-    source = to_dot(drawing, LIGHT, title=suffix == ".dot")
-    if suffix == ".dot":
-        content = source.encode()
-    else:
-        svg = framed(to_svg(source, engine), drawing, LIGHT)
-        content = svg.encode() if suffix == ".svg" else to_png(svg)
+    _write(path, to_dot(drawing, LIGHT) if suffix == ".dot" else _picture(drawing, engine))
+
+
+def draw_difference(
+    difference: Difference, path: str | Path, *, depth: int | None = None, engine: str | None = None
+) -> None:
+    """Draw both networks side by side into an `.svg` or `.png`, with what differs marked. Options are those of `draw`."""
+    if Path(path).suffix.lower() not in FORMATS_OF_PAIRS:
+        raise unknown_format(path, list(FORMATS_OF_PAIRS))
+    graphs = difference.before, difference.after
+    before, after = to_drawings(graphs, depth)
+    marks, other_marks = difference.marks
+    drawings = marked(before, marks, {}), marked(after, other_marks, remarks(difference))
+    title = f"{difference.before.name} and {difference.after.name}: what differs"
+    pictures = (_picture(drawing, engine) for drawing in with_one_legend(drawings))
+    _write(path, side_by_side(pictures, title, LIGHT))
+
+
+def _picture(drawing: Drawing, engine: str | None) -> str:
+    return framed(to_svg(to_dot(drawing, LIGHT, title=False), engine), drawing, LIGHT)
+
+
+def _write(path: str | Path, content: str) -> None:
+    """Write DOT or SVG into a file, painted where the file is a `.png`."""
+    data = to_png(content) if Path(path).suffix.lower() == ".png" else content.encode()
     with whole(path) as file:
-        file.write_bytes(content)
+        file.write_bytes(data)
 
 
 # PNG -----------------------------------------------------------------------------------------------------------------

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from netspec.backends.module import to_module
+from netspec.backends.module import freeze_parameters, to_module
 from netspec.backends.weights import build_with_weights
 from netspec.files import extra, unknown_format, whole
+from netspec.paths import covering
 from netspec.quantities import byte_size, short
 
 if TYPE_CHECKING:
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
 WEIGHT_FORMATS = (".safetensors", ".pth")
 
 
-def build_and_report(graph: Graph, *, weights: str | None, seed: int | None, batch: int, output: str | None) -> str:
+def build_and_report(
+    graph: Graph,
+    *,
+    weights: str | None,
+    seed: int | None,
+    freeze: Iterable[str],
+    batch: int,
+    output: str | None,
+) -> str:
     """Build the module, run it once, save its weights where asked, and describe all of it in a few lines."""
     if output is not None and Path(output).suffix not in WEIGHT_FORMATS:
         raise unknown_format(output, list(WEIGHT_FORMATS))
+    frozen = graph.frozen(freeze)
     start = perf_counter()
     loaded = None
     if weights is None:
         module = to_module(graph, seed=seed)
     else:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the report says it
-            module, loaded = build_with_weights(graph, weights)
+        module, loaded = build_with_weights(graph, weights, seed=seed)
+    freeze_parameters(module, frozen)
     build_seconds = perf_counter() - start
     inputs = [_sample(type, batch) for type in graph.inputs.values()]
     module.eval()
@@ -51,6 +60,8 @@ def build_and_report(graph: Graph, *, weights: str | None, seed: int | None, bat
         ("cost", f"{short(graph.macs)}MACs, {short(2 * graph.macs)}FLOPs for one sample"),
         ("run", f"a batch of {batch} in {run_seconds:.3f} s, giving {_shapes(results)}"),
     ]
+    if frozen:
+        lines.append(("frozen", _frozen(module)))
     if loaded is not None:
         lines.append(("weights", str(loaded)))
     if output is not None:
@@ -71,6 +82,14 @@ def save_weights(module: nn.Module, path: str | Path) -> None:
             save(state, temporary, metadata={"format": "pt"})
         else:
             torch.save(state, temporary)
+
+
+def _frozen(module: nn.Module) -> str:
+    """How many parameters are not trained, and the paths that hold them."""
+    frozen = {name: p.numel() for name, p in module.named_parameters() if not p.requires_grad}
+    trained = {name: p.numel() for name, p in module.named_parameters() if p.requires_grad}
+    paths = ", ".join(covering(frozen, trained))
+    return f"{sum(frozen.values()):,} parameters in {paths}; {sum(trained.values()):,} are trained"
 
 
 def _sample(type: TensorType, batch: int) -> torch.Tensor:

@@ -9,15 +9,16 @@ import re
 import textwrap
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from xml.etree.ElementTree import Element, SubElement
 
 from netspec.backends.dot import EDGE_FONT_SIZE, FONT_SIZE, numbered, text_width, trunk
-from netspec.backends.drawing import Box, Cluster, Drawing
-from netspec.backends.palette import Palette
+from netspec.backends.drawing import SIGNS, Box, Cluster, Drawing
+from netspec.backends.palette import Palette, Tone
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
-_FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
+FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 _MARGIN = 24.0
 _TITLE_SIZE = 20
 _LINE = 17.0
@@ -26,7 +27,7 @@ _LEGEND_CHARACTERS = 38
 _ARROW_LENGTH = 6
 _LABEL_GAP = 6
 _POINT = re.compile(r"(-?[\d.]+),(-?[\d.]+)")
-_EDGE_NAMES = {"shortcut": "shortcut", "auxiliary": "training only"}
+_EDGE_NAMES = {"shortcut": "shortcut", "auxiliary": "training only", "failed": "does not fit"}
 
 
 def framed(svg: str, drawing: Drawing, palette: Palette) -> str:
@@ -37,7 +38,7 @@ def framed(svg: str, drawing: Drawing, palette: Palette) -> str:
     _, _, width, height = map(float, laid_out.attrib["viewBox"].split())
     _restyle(content, drawing, palette)
 
-    page = Element("svg", {"xmlns": _NAMESPACE, "role": "img", "font-family": _FONTS, "font-size": str(FONT_SIZE)})
+    page = Element("svg", {"xmlns": _NAMESPACE, "role": "img", "font-family": FONTS, "font-size": str(FONT_SIZE)})
     SubElement(page, "title").text = f"{drawing.title}: {drawing.subtitle[0]}"
     SubElement(page, "desc").text = " ".join(filter(None, (drawing.about, drawing.subtitle[1])))
     background = SubElement(page, "rect", {"width": "100%", "height": "100%", "fill": palette.background})
@@ -51,6 +52,24 @@ def framed(svg: str, drawing: Drawing, palette: Palette) -> str:
 
     right = max(_MARGIN + header_width, _MARGIN + width + _MARGIN + legend.width) + _MARGIN
     bottom = top + max(height, 8 + legend.height) + _MARGIN
+    page.attrib |= {"width": f"{right:.0f}", "height": f"{bottom:.0f}", "viewBox": f"0 0 {right:.0f} {bottom:.0f}"}
+    return ElementTree.tostring(page, encoding="unicode") + "\n"
+
+
+def side_by_side(pictures: Iterable[str], title: str, palette: Palette) -> str:
+    """Finished pictures next to each other in one, as tall as the tallest."""
+    page = Element("svg", {"xmlns": _NAMESPACE, "role": "img"})
+    SubElement(page, "title").text = title
+    SubElement(page, "rect", {"width": "100%", "height": "100%", "fill": palette.background})
+    right = bottom = 0.0
+    for picture in pictures:
+        inner = ElementTree.fromstring(picture)
+        for element in inner.iter():
+            element.tag = element.tag.removeprefix(f"{{{_NAMESPACE}}}")
+        inner.set("x", f"{right:g}")
+        right += float(inner.attrib["width"])
+        bottom = max(bottom, float(inner.attrib["height"]))
+        page.append(inner)
     page.attrib |= {"width": f"{right:.0f}", "height": f"{bottom:.0f}", "viewBox": f"0 0 {right:.0f} {bottom:.0f}"}
     return ElementTree.tostring(page, encoding="unicode") + "\n"
 
@@ -78,10 +97,9 @@ class _Legend:
         self.group = Element("g", {"font-size": str(FONT_SIZE - 1)})
         self.width = self.height = 0.0
         for category in drawing.legend.categories:
-            tone = palette.categories[category]
-            size = {"width": f"{_SWATCH:g}", "height": f"{_SWATCH:g}", "y": f"{self.height:g}", "rx": "3"}
-            SubElement(self.group, "rect", {**size, "fill": tone.fill, "stroke": tone.line})
-            self.line("block" if category == "block" else category, palette.text)
+            self.swatch(palette.categories[category], category, palette)
+        for mark in drawing.legend.marks:
+            self.swatch(palette.marks[mark], SIGNS[mark] + mark, palette)
         for kind in drawing.legend.edges:
             y = f"{self.height + _SWATCH / 2:g}"
             dashes = {"stroke-dasharray": "4 3"} if kind == "auxiliary" else {"stroke-width": "1.6"}
@@ -92,6 +110,11 @@ class _Legend:
             self.height += 6
             for line in textwrap.wrap(note, _LEGEND_CHARACTERS, subsequent_indent="  "):
                 self.line(line, palette.muted, indent=0)
+
+    def swatch(self, tone: Tone, text: str, palette: Palette) -> None:
+        size = {"width": f"{_SWATCH:g}", "height": f"{_SWATCH:g}", "y": f"{self.height:g}", "rx": "3"}
+        SubElement(self.group, "rect", {**size, "fill": tone.fill, "stroke": tone.line})
+        self.line(text, palette.text)
 
     def line(self, text: str, fill: str, indent: float = _SWATCH + 7) -> None:
         _text(self.group, indent, self.height + _SWATCH - 2.5, text, fill=fill)
@@ -166,7 +189,7 @@ def _straighten(edge: Element, source: _Frame, target: _Frame) -> None:
 
 def _emphasize(group: Element, item: Box | Cluster, palette: Palette) -> None:
     """Make the first line bold and the others paler, which plain labels of DOT cannot say."""
-    terminal = isinstance(item, Box) and item.category == "terminal"
+    terminal = isinstance(item, Box) and item.category == "terminal" and item.mark is None
     for position, text in enumerate(group.iter("text")):
         text.set("font-weight", "normal" if position else "bold")
         text.set("fill", palette.background if terminal else palette.muted if position else palette.text)

@@ -7,27 +7,36 @@ initialized but what the checkpoint leaves out, such as a head for other classes
 from __future__ import annotations
 
 import re
-import sys
-import warnings
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.error import URLError
-from urllib.parse import urlparse
+from zipfile import is_zipfile
 
 import torch
 from torch import nn
 
-from netspec.backends.module import attach, body_module, initialize
-from netspec.diagnostics import Diagnostic, Problem, SpecError, listing, suggest
+from netspec.backends.module import attach, body_module, construct, initialize
+from netspec.backends.published import DEFAULT, find_published, published_file
+from netspec.diagnostics import Diagnostic, Problem, SpecError, suggest
 from netspec.expressions import show
-from netspec.files import extra
+from netspec.files import WEIGHT_FILES, extra, unknown_format
 from netspec.graph import Body, Graph, Node
+from netspec.ops.base import ModuleCall
+from netspec.paths import covering
 
 Weights = str | Path | Mapping[str, torch.Tensor]
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
-MOST_ROWS = 12  # of a table of what does not fit
+WRAPPERS = ("state_dict", "model")  # under which training scripts put the tensors beside their own notes
+COUNTER = "num_batches_tracked"  # of a batch norm; PyTorch before 0.4.1 had none, and it starts at 0
+MOST_ROWS = 12  # of a table of what does not fit, and of a list in a report
+
+RENAMED = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\."), r"\1\2."),
+    (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
+    (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
+)
+"""What modules were called when torchvision published its DenseNets and vision transformers, and what they are now."""
 
 
 class Mismatch(NamedTuple):
@@ -42,10 +51,11 @@ class Mismatch(NamedTuple):
 
 
 class LoadReport(NamedTuple):
-    """What became of the entries of a checkpoint, by key.
+    """What became of the entries of a checkpoint, and of those of the network, by key.
 
-    `redrawn` are initialized, since they have another shape; `missing` are not in the checkpoint, and `unexpected` not
-    in the network.
+    `loaded` are taken over. `redrawn` have another shape and `missing` are not in the checkpoint: they are initialized.
+    `unexpected` are not in the network; `left_out` belong to parts of it that were left out on purpose. Both are
+    skipped. `counters` of batch norms are not in old checkpoints, and start at 0.
     """
 
     source: str
@@ -53,35 +63,78 @@ class LoadReport(NamedTuple):
     redrawn: tuple[Mismatch, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    counters: tuple[str, ...] = ()
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether all that the network holds is loaded, and all that was not left out on purpose is used."""
+        return not (self.redrawn or self.missing or self.unexpected)
 
     def __str__(self) -> str:
-        text = f"{len(self.loaded)} tensors from {self.source}"
-        if self.redrawn:
-            text += f"; initialized: {', '.join(map(str, self.redrawn))}"
-        return text
+        unfit = [mismatch.key for mismatch in self.redrawn]
+        held = len(self.loaded) + len(unfit) + len(self.missing) + len(self.counters)
+        initialized = [str(mismatch) for mismatch in self.redrawn]
+        in_part = (*self.loaded, *unfit, *self.counters)
+        initialized += [f"`{path}` is missing there" for path in covering(self.missing, in_part)]
+        skipped = [f"`{path}`" for path in covering((*self.unexpected, *self.left_out), in_part)]
+        parts = [f"{held if len(self.loaded) == held else f'{len(self.loaded)} of {held}'} tensors from {self.source}"]
+        if initialized:
+            parts.append(f"initialized: {', '.join(_first(initialized))}")
+        if skipped:
+            parts.append(f"skipped: {', '.join(_first(skipped))}")
+        if self.counters:
+            parts.append(f"{len(self.counters)} counters of batch norms start at 0")
+        return "; ".join(parts)
 
 
-def build_with_weights(graph: Graph, weights: Weights, *, device: str | None = None) -> tuple[nn.Module, LoadReport]:
+def build_with_weights(
+    graph: Graph, weights: Weights, *, seed: int | None = None, device: str | None = None
+) -> tuple[nn.Module, LoadReport]:
     """The network with the weights of a checkpoint, in training mode, and what became of its entries.
 
-    `weights` is a file, the name of weights that are published for the network, or a `state_dict`. Where the spec was
-    loaded with parameters of its own, such as another number of classes, entries of another shape are initialized.
+    `weights` is a file, the name of weights that the spec names, or a `state_dict`. Where the network is adapted from
+    the one that they were trained for, what fits is taken and the rest initialized, from `seed` where there is one.
     Raises `SpecError` with a table of what does not fit.
     """
     source, tensors = _read(graph, weights)
+    tensors = _renamed(graph, tensors)
     report = compare(graph, source, tensors)
-    if report.missing or report.unexpected or (report.redrawn and not graph.overridden):
+    if not report.as_expected and not (graph.adapted and report.loaded):
         raise SpecError([_unfit(report)])
     with torch.device("meta"):
-        module = body_module(graph.root, graph.name)
+        module = body_module(graph.root, graph.name, make=_Copies())
     taken = {key: tensors[key] for key in report.loaded}
     owners = dict(module.named_modules())
-    for path, node in graph.walk():
-        if not isinstance(node.target, Body) and not node.shares:
-            _fill(owners, graph, path, node, taken, device)
-    if report.redrawn:
-        warnings.warn(str(report), stacklevel=3)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        for path, node in graph.walk():
+            if not isinstance(node.target, Body) and not node.shares:
+                _fill(owners, graph, path, node, taken, device)
     return module, report
+
+
+class _Copies:
+    """Makes the modules of ops without memory: each kind is constructed once and copied, for constructors take long."""
+
+    def __init__(self) -> None:
+        self.made: dict[tuple[type[nn.Module], str], nn.Module] = {}
+
+    def __call__(self, cls: type[nn.Module], call: ModuleCall) -> nn.Module:
+        key = (cls, repr((call.args, call.kwargs)))
+        if key not in self.made:
+            self.made[key] = construct(cls, call)
+        return _copied(self.made[key])
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A module with containers of its own, whose tensors are those of `module` until others take their place."""
+    copied = module.__class__.__new__(module.__class__)
+    for name, value in module.__dict__.items():
+        copied.__dict__[name] = value.copy() if isinstance(value, (dict, list, set)) else value
+    copied._modules = {name: child and _copied(child) for name, child in module._modules.items()}
+    return copied
 
 
 def compare(graph: Graph, source: str, tensors: Mapping[str, torch.Tensor]) -> LoadReport:
@@ -93,14 +146,31 @@ def compare(graph: Graph, source: str, tensors: Mapping[str, torch.Tensor]) -> L
         if key in tensors and tuple(tensors[key].shape) != state.shape
     )
     other = {mismatch.key for mismatch in redrawn}
-    counters = ("num_batches_tracked",)  # PyTorch before 0.4.1 had none, and starts them at 0 since
+    absent = tuple(f"{name}." for name in graph.root.absent)
+    more = [key for key in tensors if key not in held]
+    left_out = {key for key in more if key in graph.left_out or f"{key}.".startswith(absent)}
+    missing = [key for key in held if key not in tensors]
     return LoadReport(
         source,
         tuple(key for key in held if key in tensors and key not in other),
         redrawn,
-        tuple(key for key in held if key not in tensors and not key.endswith(counters)),
-        tuple(key for key in tensors if key not in held and key.partition(".")[0] not in graph.root.absent),
+        tuple(key for key in missing if not key.endswith(COUNTER)),
+        tuple(key for key in more if key not in left_out),
+        tuple(key for key in more if key in left_out),
+        tuple(key for key in missing if key.endswith(COUNTER)),
     )
+
+
+def _renamed(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The tensors under the names of today, where the network has such and the checkpoint has older ones."""
+    held = graph.state().keys() | graph.left_out
+    names = {}
+    for key in tensors:
+        names[key] = key
+        for pattern, now in RENAMED if key not in held else ():
+            if (name := pattern.sub(now, key)) in held:
+                names[key] = name
+    return {names[key]: value for key, value in tensors.items()}
 
 
 def _fill(
@@ -137,7 +207,7 @@ def _initialized(graph: Graph, path: str, node: Node, device: str | None) -> Ite
         for assignment in graph.initializers:
             if assignment.path == path:
                 initialize(holder, node.name, assignment)
-    held: Any = getattr(holder, node.name)
+    held: Any = attrgetter(node.name)(holder)
     if isinstance(held, torch.Tensor):
         yield "", held
     else:
@@ -153,83 +223,64 @@ def _read(graph: Graph, weights: Weights) -> tuple[str, Mapping[str, torch.Tenso
     if isinstance(weights, Mapping):
         return "the state_dict", weights
     path = Path(weights)
-    if path.suffix in SUFFIXES:
-        if not path.is_file():
-            raise SpecError([Problem("unknown-weights", f"there is no file `{path}`").at(None)])
+    if path.suffix in WEIGHT_FILES:
         return str(path), read_file(path)
+    if path.is_file():
+        raise unknown_format(path, list(WEIGHT_FILES))
     for name, value in graph.weights_need.items():
         if graph.root.arguments.get(name) != value:
-            message = f"the published weights of `{graph.name}` were trained with `{name}: {show(value)}`"
+            message = f"the weights of `{graph.name}` were trained with `{name}: {show(value)}`"
             help = (f"`netspec.load(..., {name}={value!r})`, or `--set {name}={show(value)}`",)
             raise SpecError([Problem("weights-mismatch", message, help=help).at(None)])
-    file = published_file(graph, str(weights))
+    file = weights_file(graph, str(weights))
     return f"{weights} ({file.name})", read_file(file)
+
+
+def weights_file(graph: Graph, name: str) -> Path:
+    """The file of the weights called `name` that the spec names: its own, or one that a library publishes."""
+    own = Path(graph.weights)
+    if own.suffix not in WEIGHT_FILES:
+        return published_file(find_published(graph.name, graph.weights, name))
+    if name != DEFAULT:
+        message = f"`{name}` is neither a file of weights nor the name of any for `{graph.name}`"
+        help = (f"`{DEFAULT}` is `{own.name}`",)
+        raise SpecError([Problem("unknown-weights", message, help=help).at(None)])
+    return own
 
 
 def read_file(path: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a checkpoint, mapped into memory where its format allows it. Pickles may hold tensors alone."""
+    if not path.is_file():
+        raise SpecError([Problem("unknown-weights", f"there is no file `{path}`").at(None)])
     try:
         if path.suffix == ".safetensors":
             loaded: Any = extra("safetensors.torch", "torch", "a .safetensors file").load_file(path)
         else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except SpecError:
         raise
     except Exception as error:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise SpecError([Problem("unreadable-weights", f"cannot read `{path}`: {reason}").at(None)]) from None
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise SpecError([Problem("unreadable-weights", f"`{path}` does not hold tensors by name").at(None)])
     return loaded
-
-
-def published(graph: Graph, name: str) -> Any:
-    """torchvision's entry for published weights, such as `DEFAULT`: it has `transforms()` and `meta["categories"]`.
-
-    Raises `SpecError` where none are published under that name.
-    """
-    library, _, builder = graph.weights.partition("/")
-    if library != "torchvision":
-        message = f"no weights are published for `{graph.name}`, so `{name}` is none of them"
-        raise SpecError(
-            [Problem("unknown-weights", message, help=("name a file: .safetensors, .pth or .pt",)).at(None)]
-        )
-    entries = extra("torchvision", "torch", "published weights").models.get_model_weights(builder)
-    names = ["DEFAULT", *(entry.name for entry in entries)]
-    if name not in names:
-        help = suggest(name, names) or (f"there are {listing(names)}, or name a file",)
-        message = f"`{name}` is neither a file of weights nor the name of any for `{graph.name}`"
-        raise SpecError([Problem("unknown-weights", message, help=help).at(None)])
-    return entries[name]
-
-
-def published_file(graph: Graph, name: str) -> Path:
-    """The file of published weights: that in the cache of `torch.hub`, or downloaded into it and checked."""
-    url = published(graph, name).url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    if not file.is_file():
-        digest = re.search(r"-([a-f0-9]{8,})\.", file.name)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            prefix = digest[1] if digest else None
-            torch.hub.download_url_to_file(url, str(file), prefix, progress=sys.stderr.isatty())
-        except (URLError, OSError, RuntimeError) as error:
-            reason = str(getattr(error, "reason", error))
-            help = (f"download {url} elsewhere and put it at {file}",)
-            problem = Problem("download-failed", f"cannot download `{file.name}`: {reason}", help=help)
-            raise SpecError([problem.at(None)]) from None
-    return file
 
 
 def _unfit(report: LoadReport) -> Diagnostic:
     rows = [f"missing there: `{key}`{_near(key, report.unexpected)}" for key in report.missing]
     rows += [f"missing here: `{key}`" for key in report.unexpected]
     rows += [str(mismatch) for mismatch in report.redrawn]
-    more = (f"and {len(rows) - MOST_ROWS} more",) if len(rows) > MOST_ROWS else ()
-    message = f"{len(rows)} entries of {report.source} do not fit the network"
-    return Diagnostic("weights-mismatch", message, notes=(*rows[:MOST_ROWS], *more))
+    entries = "1 entry" if len(rows) == 1 else f"{len(rows)} entries"
+    message = f"{entries} of {report.source} {'does' if len(rows) == 1 else 'do'} not fit the network"
+    return Diagnostic("weights-mismatch", message, notes=tuple(_first(rows)))
+
+
+def _first(rows: list[str]) -> list[str]:
+    return rows if len(rows) <= MOST_ROWS else [*rows[:MOST_ROWS], f"and {len(rows) - MOST_ROWS} more"]
 
 
 def _near(key: str, others: tuple[str, ...]) -> str:

@@ -12,6 +12,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="WEIGHTS", help="a .safetensors, .pth or .pt file, or a name such as DEFAULT"
     )
+    parser.add_argument(
+        "--freeze", action="append", default=[], metavar="PATH", help="do not train what is at PATH; may be repeated"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="draw the initial weights from this seed")
     parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="samples in the batch (default: 1)")
     parser.add_argument("-o", "--output", metavar="FILE", help="save the weights: .safetensors or .pth")
@@ -25,8 +28,14 @@ def run(options: argparse.Namespace) -> int:
     progress(f"building {graph.name} ...")
     from netspec.backends.report import build_and_report
 
-    chosen = {"weights": options.weights, "seed": options.seed}
-    report = build_and_report(graph, **chosen, batch=options.batch, output=options.output)
+    report = build_and_report(
+        graph,
+        weights=options.weights,
+        seed=options.seed,
+        freeze=options.freeze,
+        batch=options.batch,
+        output=options.output,
+    )
     progress("")
     print(report)
     return 0

@@ -1,11 +1,12 @@
-"""`netspec draw`: a picture of the network in a file."""
+"""`netspec draw`: a picture of the network in a file. Of a wrong spec it shows what is valid, and in red what is not."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from netspec.commands.common import add_spec, depth, load_spec
+from netspec.commands.common import add_spec, complain, depth, load_spec
+from netspec.diagnostics import SpecError
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +18,14 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from netspec.backends.picture import draw
 
-    graph = load_spec(options.spec, options)
+    status = 0
+    try:
+        graph = load_spec(options.spec, options)
+    except SpecError as error:
+        if error.sketch is None:
+            raise
+        status, graph = complain(error.diagnostics), error.sketch
     path = Path(options.output or f"{graph.name}.svg")
     draw(graph, path, depth=options.depth)
     print(path)
-    return 0
+    return status

@@ -15,7 +15,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from netspec.catalog import Origin, find
     from netspec.inherit import inherit
-    from netspec.source import read, write
+    from netspec.layout import write
+    from netspec.parse import DOCUMENT_KEYS
+    from netspec.source import read
 
     try:
         path, name = find(options.spec)
@@ -25,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
     document = inherit(read(path, name), Origin.of(path), reporter)
     reporter.raise_if_failed()
     assert document is not None
-    print(write(document.merged), end="")
+    print(write(document.merged, DOCUMENT_KEYS), end="")
     return 0

@@ -8,6 +8,7 @@ from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import Axis, Call, FunctionCall, ModuleCall, Number, Op, Positive, State
 from netspec.shapes import TensorType
+from netspec.windows import Reaches, same_place
 
 OptionalNumber = Annotated[float | None, Expects("a number or `none`")]
 
@@ -21,6 +22,9 @@ class _Activation(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank),)
 
     def torch(self, x: TensorType) -> Call:
         fields = type(self).fields()
@@ -383,6 +387,13 @@ class GLU(_Activation):
             raise Problem("does-not-divide", message, argument="dim")
         return x.with_shape((*x.shape[:axis], length // 2, *x.shape[axis + 1 :]))
 
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        axis = x.axis(self.dim)
+        return tuple(f"{length} / 2" if position == axis else "" for position, length in enumerate(x.shape))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, mixed=[x.axis(self.dim)]),)
+
 
 class _Softmax(_Activation):
     """Base of the activations over all elements of one axis, the channels unless `dim` says otherwise."""
@@ -392,6 +403,9 @@ class _Softmax(_Activation):
     def infer(self, x: TensorType) -> TensorType:
         x.axis(self.dim)
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, whole=[x.axis(self.dim)]),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall(self.target, (self.dim,))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects
 from netspec.ops.base import FunctionCall, ModuleCall, Number, Op, Positive, Probability, State
-from netspec.shapes import TensorType, broadcast, divides, mismatch
+from netspec.shapes import Shape, TensorType, broadcast, divides, mismatch
+from netspec.windows import WHOLE, Reach, Reaches, same_place
 
 OptionalScale = Annotated[
     float | None,
@@ -66,12 +66,15 @@ class MultiheadAttention(Op):
         result["out_proj.weight"] = State((width, width))
         return result | ({"out_proj.bias": State((width,))} if self.bias else {})
 
-    def macs(self, *inputs: TensorType) -> int:
+    def products(self, *inputs: TensorType) -> tuple[Shape, ...]:
         query, key, value = _query_key_value(inputs)
         length, width = query.shape
-        projections = width * (2 * query.elements + key.elements + value.elements)
         positions = key.shape[0] + self.add_bias_kv + self.add_zero_attn
-        return projections + 2 * length * positions * width
+        return (*((*x.shape, width) for x in (query, key, value, query)), (2, length, positions, width))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reaches, ...]:
+        own = (WHOLE, WHOLE) if len(inputs) == 1 else (Reach(0), WHOLE)
+        return (own, *((WHOLE, WHOLE) for _ in inputs[1:]))
 
     def torch(self, *inputs: TensorType) -> ModuleCall:
         query, key, value = _query_key_value(inputs)
@@ -126,9 +129,17 @@ class ScaledDotProductAttention(Op):
             raise mismatch("needs a key and a value of equal length", (key, value))
         return query.with_shape((*query.shape[:-1], value.shape[-1]))
 
-    def macs(self, query: TensorType, key: TensorType, value: TensorType) -> int:
-        pairs = prod(query.shape[:-1]) * key.shape[-2]
-        return pairs * (query.shape[-1] + value.shape[-1])
+    def products(self, query: TensorType, key: TensorType, value: TensorType) -> tuple[Shape, ...]:
+        pairs = (*query.shape[:-1], key.shape[-2])
+        return ((*pairs, query.shape[-1]), (*pairs, value.shape[-1]))
+
+    def reach(self, query: TensorType, key: TensorType, value: TensorType) -> tuple[Reaches, ...]:
+        positions, features = query.rank - 2, query.rank - 1
+        return (
+            same_place(query.rank, whole=[features]),
+            same_place(key.rank, whole=[positions, features]),
+            same_place(value.rank, whole=[positions]),
+        )
 
     def torch(self, query: TensorType, key: TensorType, value: TensorType) -> FunctionCall:
         options = {name: repr(value) for name, value in self.changed("dropout_p", "is_causal", "scale").items()}

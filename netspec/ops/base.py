@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits, Record
 from netspec.shapes import BYTES, Shape, TensorType
+from netspec.windows import Reaches
 
 
 class State(NamedTuple):
@@ -128,9 +129,24 @@ class Op(Record):
         """Parameters and buffers by name, in the order of PyTorch's `state_dict`."""
         return {}
 
+    def products(self, *inputs: TensorType) -> tuple[Shape, ...]:
+        """The multiply-accumulates for one sample as a sum of products: the factors of each."""
+        return ()
+
     def macs(self, *inputs: TensorType) -> int:
         """Multiply-accumulates for one sample, counted as PyTorch's flop counter does: matrix products alone."""
-        return 0
+        return sum(map(prod, self.products(*inputs)))
+
+    def arithmetic(self, *inputs: TensorType) -> tuple[str, ...]:
+        """How each axis of the first output gets its length, such as `64 + 32` or `out_channels`.
+
+        The text of an axis that stays what it was is empty; with no text at all, there is nothing to say.
+        """
+        return ()
+
+    def reach(self, *inputs: TensorType) -> tuple[Reaches, ...]:
+        """What of each input one position of an output depends on in eval mode, borders left aside."""
+        return tuple((None,) * x.rank for x in inputs)
 
     def torch(self, *inputs: TensorType) -> Call:
         """The PyTorch call that runs this op."""

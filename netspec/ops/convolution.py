@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import Margin, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
-from netspec.shapes import TensorType, divides, window
+from netspec.shapes import Shape, TensorType, divides
+from netspec.windows import WHOLE, Reaches, TransposedWindow, Window
 
 Padding = Annotated[
     Annotated[int, Limits(ge=0)] | tuple[Annotated[int, Limits(ge=0)], ...] | Literal["same", "valid"],
@@ -42,24 +42,28 @@ class Conv(Op):
         rank = spatial_rank(x)
         divides(self.groups, x.channels, "the channels of the input", "groups")
         divides(self.groups, self.out_channels, "`out_channels`", "groups")
-        kernel = per_axis(self.kernel_size, rank, "kernel_size")
-        stride = per_axis(self.stride, rank, "stride")
-        dilation = per_axis(self.dilation, rank, "dilation")
-        padding = self._padding(rank)
+        windows = self._windows(x)
         if self.padding_mode in ("reflect", "circular"):
-            for size, margin in zip(x.spatial, padding, strict=True):
+            for size, margin in zip(x.spatial, self._padding(rank), strict=True):
                 if margin > size or (margin == size and self.padding_mode == "reflect"):
                     message = f"padding of {margin} is too wide for `{self.padding_mode}` on an axis of {size}"
                     raise Problem("padding-too-large", message, argument="padding")
-        return x.with_shape((self.out_channels, *map(window, x.spatial, kernel, stride, padding, dilation)))
+        return x.with_shape((self.out_channels, *(window.length for window in windows)))
 
     def state(self, x: TensorType) -> dict[str, State]:
         kernel = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
         weight = {"weight": State((self.out_channels, x.channels // self.groups, *kernel))}
         return weight | ({"bias": State((self.out_channels,))} if self.bias else {})
 
-    def macs(self, x: TensorType) -> int:
-        return self.state(x)["weight"].elements * prod(self.infer(x).spatial)
+    def products(self, x: TensorType) -> tuple[Shape, ...]:
+        return ((*self.state(x)["weight"].shape, *self.infer(x).spatial),)
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("out_channels", *(window.arithmetic for window in self._windows(x)))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        channels = WHOLE if self.groups == 1 else None
+        return ((channels, *(window.reach(axis) for axis, window in enumerate(self._windows(x), 1))),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         rank = spatial_rank(x)
@@ -67,6 +71,13 @@ class Conv(Op):
         options = self.changed("stride") | ({"padding": padding} if padding else {})
         options |= self.changed("dilation", "groups", "bias", "padding_mode")
         return ModuleCall(f"nn.Conv{rank}d", (x.channels, self.out_channels, self.kernel_size), options)
+
+    def _windows(self, x: TensorType) -> list[Window]:
+        rank = spatial_rank(x)
+        kernel = per_axis(self.kernel_size, rank, "kernel_size")
+        stride = per_axis(self.stride, rank, "stride")
+        dilation = per_axis(self.dilation, rank, "dilation")
+        return list(map(Window, x.spatial, kernel, stride, self._padding(rank), dilation))
 
     def _padding(self, rank: int) -> tuple[int, ...]:
         if self.padding == "valid":
@@ -103,32 +114,40 @@ class ConvTranspose(Op):
     dilation: Size = 1
 
     def infer(self, x: TensorType) -> TensorType:
-        rank = spatial_rank(x)
         divides(self.groups, x.channels, "the channels of the input", "groups")
         divides(self.groups, self.out_channels, "`out_channels`", "groups")
-        names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
-        axes = zip(x.spatial, *(per_axis(getattr(self, name), rank, name) for name in names), strict=True)
-        spatial = []
-        for size, kernel, stride, padding, extra, dilation in axes:
-            if extra >= max(stride, dilation):
-                message = f"`output_padding` of {extra} must be smaller than the stride or the dilation"
+        windows = self._windows(x)
+        for window in windows:
+            if window.output_padding >= max(window.stride, window.dilation):
+                message = f"`output_padding` of {window.output_padding} must be smaller than the stride or the dilation"
                 raise Problem("padding-too-large", message, argument="output_padding")
-            length = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra + 1
-            if length < 1:
-                message = f"padding of {padding} leaves nothing of an output of {length + 2 * padding}"
+            if window.length < 1:
+                whole = window.length + 2 * window.padding
+                message = f"padding of {window.padding} leaves nothing of an output of {whole}"
                 raise Problem("padding-too-large", message, argument="padding")
-            spatial.append(length)
-        return x.with_shape((self.out_channels, *spatial))
+        return x.with_shape((self.out_channels, *(window.length for window in windows)))
 
     def state(self, x: TensorType) -> dict[str, State]:
         kernel = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
         weight = {"weight": State((x.channels, self.out_channels // self.groups, *kernel))}
         return weight | ({"bias": State((self.out_channels,))} if self.bias else {})
 
-    def macs(self, x: TensorType) -> int:
-        return self.state(x)["weight"].elements * prod(x.spatial)
+    def products(self, x: TensorType) -> tuple[Shape, ...]:
+        return ((*self.state(x)["weight"].shape, *x.spatial),)
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("out_channels", *(window.arithmetic for window in self._windows(x)))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        channels = WHOLE if self.groups == 1 else None
+        return ((channels, *(window.reach(axis) for axis, window in enumerate(self._windows(x), 1))),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         arguments = (x.channels, self.out_channels, self.kernel_size)
         options = self.changed("stride", "padding", "output_padding", "groups", "bias", "dilation")
         return ModuleCall(f"nn.ConvTranspose{spatial_rank(x)}d", arguments, options)
+
+    def _windows(self, x: TensorType) -> list[TransposedWindow]:
+        names = ("kernel_size", "stride", "padding", "output_padding", "dilation")
+        axes = (per_axis(getattr(self, name), spatial_rank(x), name) for name in names)
+        return list(map(TransposedWindow, x.spatial, *axes))

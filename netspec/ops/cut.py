@@ -9,6 +9,7 @@ from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Number, Op, Positive, Size, per_axis, spatial_rank, unlisted
 from netspec.shapes import TensorType
+from netspec.windows import Reach, Reaches, same_place
 
 _Positive = Annotated[int, Limits(gt=0)]
 Pieces = Annotated[
@@ -48,6 +49,15 @@ class Pad(Op):
             shape[axis] += before + behind
         return x.with_shape(shape)
 
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return tuple(
+            f"{length} + {before} + {behind}".replace("+ -", "− ") if before or behind else ""
+            for length, (before, behind) in zip(x.shape, self._of_axes(x), strict=True)
+        )
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (tuple(Reach(axis, (-before,), (-before,)) for axis, (before, _) in enumerate(self._of_axes(x))),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         numbers = tuple(number for pair in self._margins(x) for number in pair)
         options = "".join(f", {name}={value!r}" for name, value in self.changed("mode", "value").items())
@@ -64,6 +74,11 @@ class Pad(Op):
         if widest > length - (self.mode == "reflect") and self.mode in ("reflect", "circular"):
             message = f"padding of {widest} is too wide for `{self.mode}` on an axis of {length}"
             raise Problem("padding-too-large", message, argument="padding")
+
+    def _of_axes(self, x: TensorType) -> list[tuple[int, int]]:
+        """Margins before and behind each axis."""
+        margins = self._margins(x)
+        return [(0, 0)] * (x.rank - len(margins)) + margins[::-1]
 
     def _margins(self, x: TensorType) -> list[tuple[int, int]]:
         """Margins before and behind, the last axis first.
@@ -110,6 +125,13 @@ class Crop(Op):
                 raise Problem("shape-mismatch", message, argument="size")
         return x.with_shape((x.channels, *sizes))
 
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("", *map(str, self._sizes(x)))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        starts = [(length - size) // 2 for length, size in zip(x.spatial, self._sizes(x), strict=True)]
+        return ((Reach(0), *(Reach(axis, (start,), (start,)) for axis, start in enumerate(starts, 1))),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         starts = [(length - size) // 2 for length, size in zip(x.spatial, self._sizes(x), strict=True)]
         parts = [f"{start}:{start + size}" for start, size in zip(starts, self._sizes(x), strict=True)]
@@ -144,6 +166,12 @@ class Slice(Op):
             raise Problem("wrong-value", message, argument="start" if self.end is None else "end")
         return x.with_shape((*x.shape[:axis], length, *x.shape[axis + 1 :]))
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        axis = x.axis(self.dim)
+        start = range(x.shape[axis])[self.start : self.end : self.step].start
+        moved = Reach(axis, (start,), (start,), self.step)
+        return (tuple(moved if reach == Reach(axis) else reach for reach in same_place(x.rank)),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         end = "" if self.end is None else self.end
         step = "" if self.step == 1 else f":{self.step}"
@@ -171,8 +199,16 @@ class Select(Op):
             raise Problem("wrong-value", message, argument="index")
         return x.with_shape(x.shape[:axis] + x.shape[axis + 1 :])
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (_without(x.axis(self.dim), x.rank),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(_index(x, self.dim, str(self.index)))
+
+
+def _without(gone: int, rank: int) -> Reaches:
+    """What is read where one element of an axis is taken out, and the axis goes."""
+    return tuple(None if axis == gone else Reach(axis - (axis > gone)) for axis in range(rank))
 
 
 def _index(x: TensorType, dim: int, part: str) -> str:
@@ -206,6 +242,9 @@ class Split(Op):
             raise Problem("shape-mismatch", message, argument="split_size")
         return _pieces(x, self.dim, list(self.split_size))
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, mixed=[x.axis(self.dim)]),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.split({self.split_size}, {self.dim})", _each(self.infer(x)))
 
@@ -231,6 +270,9 @@ class Chunk(Op):
         length = x.shape[x.axis(self.dim)]
         return _pieces(x, self.dim, _equal_pieces(length, ceil(length / self.chunks), "chunks"))
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, mixed=[x.axis(self.dim)]),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.chunk({self.chunks}, {self.dim})", _each(self.infer(x)))
 
@@ -254,6 +296,9 @@ class Unbind(Op):
         axis = x.axis(self.dim)
         _equal_pieces(x.shape[axis], 1, "dim")
         return (x.with_shape(x.shape[:axis] + x.shape[axis + 1 :]),) * x.shape[axis]
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (_without(x.axis(self.dim), x.rank),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.unbind({self.dim})", _each(self.infer(x)))

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.ops.base import FunctionCall, ModuleCall, Op, Positive, State
-from netspec.shapes import TensorType, mismatch
+from netspec.shapes import Shape, TensorType, mismatch
+from netspec.windows import Reaches, same_place
 
 
 class Linear(Op):
@@ -31,8 +32,14 @@ class Linear(Op):
         weight = {"weight": State((self.out_features, x.shape[-1]))}
         return weight | ({"bias": State((self.out_features,))} if self.bias else {})
 
-    def macs(self, x: TensorType) -> int:
-        return x.elements * self.out_features
+    def products(self, x: TensorType) -> tuple[Shape, ...]:
+        return ((*x.shape, self.out_features),)
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("",) * (x.rank - 1) + ("out_features",)
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, whole=[x.rank - 1]),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.Linear", (x.shape[-1], self.out_features), self.changed("bias"))
@@ -66,8 +73,12 @@ class Affine(Op):
             raise mismatch("needs a bias with one number for each row of the weight", (weight, *bias))
         return x.with_shape((*x.shape[:-1], weight.shape[0]))
 
-    def macs(self, x: TensorType, weight: TensorType, *bias: TensorType) -> int:
-        return x.elements * weight.shape[0]
+    def products(self, x: TensorType, weight: TensorType, *bias: TensorType) -> tuple[Shape, ...]:
+        return ((*x.shape, weight.shape[0]),)
+
+    def reach(self, x: TensorType, weight: TensorType, *bias: TensorType) -> tuple[Reaches, ...]:
+        learned = ((None,) * parameter.rank for parameter in (weight, *bias))
+        return (same_place(x.rank, whole=[x.rank - 1]), *learned)
 
     def torch(self, x: TensorType, weight: TensorType, *bias: TensorType) -> FunctionCall:
         return FunctionCall(f"F.linear({{0}}, {{1}}{', {2}' if bias else ''})")

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Number, Op
-from netspec.shapes import TensorType, broadcast, mismatch
+from netspec.shapes import Shape, TensorType, broadcast, mismatch
+from netspec.windows import WHOLE, Reach, Reaches, same_place
 
 
 class _Elementwise(Op):
@@ -20,6 +21,10 @@ class _Elementwise(Op):
 
     def infer(self, *inputs: TensorType) -> TensorType:
         return broadcast(inputs)
+
+    def reach(self, *inputs: TensorType) -> tuple[Reaches, ...]:
+        rank = self.infer(*inputs).rank
+        return tuple(_stretched(x, rank) for x in inputs)
 
     def torch(self, *inputs: TensorType) -> FunctionCall:
         return FunctionCall(f" {self.symbol} ".join(f"{{{i}}}" for i in range(len(inputs))))
@@ -89,6 +94,19 @@ class Concat(Op):
         length = sum(x.shape[axis] for x in types)
         return first.with_shape((*first.shape[:axis], length, *first.shape[axis + 1 :]))
 
+    def arithmetic(self, *inputs: TensorType) -> tuple[str, ...]:
+        joined = self.infer(*inputs)
+        axis = joined.axis(self.dim)
+        lengths = (x.shape[axis + joined.batched - x.batched] for x in inputs)
+        return tuple(" + ".join(map(str, lengths)) if position == axis else "" for position in range(joined.rank))
+
+    def reach(self, *inputs: TensorType) -> tuple[Reaches, ...]:
+        joined = self.infer(*inputs)
+        axis = joined.axis(self.dim)
+        return tuple(
+            same_place(x.rank, mixed=[axis]) if x.batched == joined.batched else (None,) * x.rank for x in inputs
+        )
+
     def torch(self, *inputs: TensorType) -> FunctionCall:
         values = [f"{{{i}}}" for i in range(len(inputs))]
         batch = next((value for value, x in zip(values, inputs, strict=True) if x.batched), None)
@@ -97,6 +115,11 @@ class Concat(Op):
                 if not x.batched:
                     values[i] += f".expand({batch}.shape[0]{', -1' * (x.rank - 1)})"
         return FunctionCall(f"torch.cat([{', '.join(values)}], {self.dim})")
+
+
+def _stretched(x: TensorType, rank: int) -> Reaches:
+    """What an elementwise op on `rank` axes reads of `x`: axes align from the right, and one of 1 is read by all."""
+    return tuple(WHOLE if length == 1 else Reach(axis + rank - x.rank) for axis, length in enumerate(x.shape))
 
 
 def _for_each_sample(x: TensorType) -> TensorType:
@@ -132,8 +155,13 @@ class Matmul(Op):
         outer = broadcast(x.with_shape(x.shape[:-2]) for x in (a, b))
         return TensorType((*outer.shape, a.shape[-2], b.shape[-1]), a.dtype, outer.batched)
 
-    def macs(self, a: TensorType, b: TensorType) -> int:
-        return self.infer(a, b).elements * a.shape[-1]
+    def products(self, a: TensorType, b: TensorType) -> tuple[Shape, ...]:
+        return ((*self.infer(a, b).shape, a.shape[-1]),)
+
+    def reach(self, a: TensorType, b: TensorType) -> tuple[Reaches, ...]:
+        rank = self.infer(a, b).rank
+        first, second = _stretched(a, rank), _stretched(b, rank)
+        return (*first[:-1], WHOLE), (*second[:-2], WHOLE, Reach(rank - 1))
 
     def torch(self, a: TensorType, b: TensorType) -> FunctionCall:
         return FunctionCall("{0} @ {1}")
@@ -153,6 +181,9 @@ class Times(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}} * {self.factor!r}")

@@ -9,6 +9,7 @@ from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import Axis, FunctionCall, ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
 from netspec.shapes import TensorType, divides
+from netspec.windows import WHOLE, Reaches, same_place
 
 Epsilon = Annotated[float, Limits(ge=0), Expects("a number of at least 0")]
 PositiveEpsilon = Annotated[float, Limits(gt=0), Expects("a number above 0")]
@@ -51,6 +52,9 @@ class BatchNorm(Op):
         affine = _affine(x.channels) if self.affine else {}
         return affine | (_running_statistics(x.channels) if self.track_running_stats else {})
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, whole=() if self.track_running_stats else range(1, x.rank)),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("eps", "momentum", "affine", "track_running_stats")
         return ModuleCall(f"nn.BatchNorm{max(1, x.rank - 1)}d", (x.channels,), options)
@@ -86,6 +90,10 @@ class LayerNorm(Op):
 
     def state(self, x: TensorType) -> dict[str, State]:
         return _affine(*self._normalized(x), bias=self.bias) if self.elementwise_affine else {}
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        whole = [0] if self.channels_first else range(x.rank - self.axes, x.rank)
+        return (same_place(x.rank, whole=whole),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         normalized = self._normalized(x)
@@ -124,6 +132,9 @@ class GroupNorm(Op):
     def state(self, x: TensorType) -> dict[str, State]:
         return _affine(x.channels) if self.affine else {}
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return ((WHOLE if self.num_groups == 1 else None, *(WHOLE for _ in x.spatial)),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.GroupNorm", (self.num_groups, x.channels), self.changed("eps", "affine"))
 
@@ -154,6 +165,9 @@ class InstanceNorm(Op):
         affine = _affine(x.channels) if self.affine else {}
         return affine | (_running_statistics(x.channels) if self.track_running_stats else {})
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, whole=() if self.track_running_stats else range(1, x.rank)),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("eps", "momentum", "affine", "track_running_stats")
         return ModuleCall(f"nn.InstanceNorm{spatial_rank(x)}d", (x.channels,), options)
@@ -179,6 +193,9 @@ class LocalResponseNorm(Op):
             raise Problem("wrong-rank", f"{{op}} takes channels and at least one more axis, got {x}")
         return x
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, mixed=[0]),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.LocalResponseNorm", (self.size,), self.changed("alpha", "beta", "k"))
 
@@ -202,6 +219,9 @@ class Normalize(Op):
     def infer(self, x: TensorType) -> TensorType:
         x.axis(self.dim)
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, whole=[x.axis(self.dim)]),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         options = "".join(f", {name}={value!r}" for name, value in self.changed("p", "dim", "eps").items())

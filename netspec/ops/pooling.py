@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import FunctionCall, Margin, ModuleCall, Op, Size, compact, per_axis, spatial_rank, unlisted
-from netspec.shapes import TensorType, window
+from netspec.shapes import TensorType
+from netspec.windows import WHOLE, Reach, Reaches, Window, divided
 
 _Positive = Annotated[int, Limits(gt=0)]
 Stride = Annotated[
@@ -22,27 +23,33 @@ class _Pool(Op):
 
     category: ClassVar = "pooling"
 
-    def _windows(
-        self,
-        x: TensorType,
-        kernel_size: int | tuple[int, ...],
-        stride: int | tuple[int, ...] | None,
-        ceil_mode: bool,
-        padding: int | tuple[int, ...] = 0,
-        dilation: int | tuple[int, ...] = 1,
-    ) -> TensorType:
-        rank = spatial_rank(x)
-        kernels = per_axis(kernel_size, rank, "kernel_size")
-        strides = kernels if stride is None else per_axis(stride, rank, "stride")
-        paddings = per_axis(padding, rank, "padding")
-        dilations = per_axis(dilation, rank, "dilation")
-        for kernel, margin in zip(kernels, paddings, strict=True):
-            if margin > kernel // 2:
-                message = f"`padding` of {margin} is more than half of the kernel of {kernel}"
-                help = (f"pad by at most {kernel // 2}, or use a `pad` node before it",)
+    if TYPE_CHECKING:  # each subclass declares these, at the place that they have among PyTorch's arguments
+        kernel_size: int | tuple[int, ...]
+        stride: int | tuple[int, ...] | None
+        ceil_mode: bool
+
+    def infer(self, x: TensorType) -> TensorType:
+        windows = self._windows(x)
+        for window in windows:
+            if window.padding > window.kernel // 2:
+                message = f"`padding` of {window.padding} is more than half of the kernel of {window.kernel}"
+                help = (f"pad by at most {window.kernel // 2}, or use a `pad` node before it",)
                 raise Problem("padding-too-large", message, argument="padding", help=help)
-        axes = zip(x.spatial, kernels, strides, paddings, dilations, strict=True)
-        return x.with_shape((x.channels, *(window(*axis, ceil_mode) for axis in axes)))
+        return x.with_shape((x.channels, *(window.length for window in windows)))
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("", *(window.arithmetic for window in self._windows(x)))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return ((Reach(0), *(window.reach(axis) for axis, window in enumerate(self._windows(x), 1))),)
+
+    def _windows(self, x: TensorType) -> list[Window]:
+        rank = spatial_rank(x)
+        kernel = per_axis(self.kernel_size, rank, "kernel_size")
+        stride = kernel if self.stride is None else per_axis(self.stride, rank, "stride")
+        padding = per_axis(getattr(self, "padding", 0), rank, "padding")
+        dilation = per_axis(getattr(self, "dilation", 1), rank, "dilation")
+        return list(map(Window, x.spatial, kernel, stride, padding, dilation, (self.ceil_mode,) * rank))
 
 
 def _kernel_within(x: TensorType, kernel_size: int | tuple[int, ...]) -> None:
@@ -69,9 +76,6 @@ class MaxPool(_Pool):
     dilation: Size = 1
     ceil_mode: bool = False
 
-    def infer(self, x: TensorType) -> TensorType:
-        return self._windows(x, self.kernel_size, self.stride, self.ceil_mode, self.padding, self.dilation)
-
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("stride", "padding", "dilation", "ceil_mode")
         return ModuleCall(f"nn.MaxPool{spatial_rank(x)}d", (self.kernel_size,), options)
@@ -96,7 +100,7 @@ class AvgPool(_Pool):
             message = f"`divisor_override` needs 2 or 3 spatial axes, got {x}"
             raise Problem("wrong-rank", message, argument="divisor_override")
         _kernel_within(x, self.kernel_size)
-        return self._windows(x, self.kernel_size, self.stride, self.ceil_mode, self.padding)
+        return super().infer(x)
 
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
@@ -118,7 +122,7 @@ class LPPool(_Pool):
 
     def infer(self, x: TensorType) -> TensorType:
         _kernel_within(x, self.kernel_size)
-        return self._windows(x, self.kernel_size, self.stride, self.ceil_mode)
+        return super().infer(x)
 
     def torch(self, x: TensorType) -> ModuleCall:
         rank = spatial_rank(x)
@@ -140,6 +144,13 @@ class _AdaptivePool(Op):
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall(f"{self.target}{spatial_rank(x)}d", (compact(self._sizes(x)),))
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("", *map(str, self._sizes(x)))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        sizes = enumerate(zip(x.spatial, self._sizes(x), strict=True), 1)
+        return ((Reach(0), *(divided(axis, size, length) for axis, (size, length) in sizes)),)
 
     def _sizes(self, x: TensorType) -> tuple[int, ...]:
         return per_axis(unlisted(self.output_size), spatial_rank(x), "output_size")
@@ -179,6 +190,9 @@ class _GlobalPool(Op):
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.{self.method}({list(range(2, x.rank + 1))})")
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return ((Reach(0), *(WHOLE for _ in x.spatial)),)
 
 
 class GlobalAvgPool(_GlobalPool):

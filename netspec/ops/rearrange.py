@@ -9,6 +9,7 @@ from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import ANY_DTYPE, FunctionCall, ModuleCall, Op, Positive, Size, listed, unlisted
 from netspec.shapes import Shape, TensorType, divides
+from netspec.windows import Reach, Reaches, product, same_place
 
 _Positive = Annotated[int, Limits(gt=0)]
 Shifts = Annotated[int | tuple[int, ...], Expects("an integer, or a list with one for each of `dims`")]
@@ -32,6 +33,10 @@ class Roll(Op):
     def infer(self, x: TensorType) -> TensorType:
         _rolled(x, self.shifts, self.dims)
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        dims = self.dims if isinstance(self.dims, tuple) else (self.dims,)
+        return (same_place(x.rank, mixed=[x.axis(dim, "dims") for dim in dims]),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.roll({self.shifts}, {self.dims})")
@@ -105,6 +110,10 @@ class WindowPartition(Op):
         for size, length in zip(window, lengths, strict=True):
             divides(size, length, "the length of the axis", "window_size")
         return x.with_shape((prod(lengths) // prod(window), prod(window), *rest))
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        window, lengths, rest = self._axes(x)
+        return (f"{product(lengths)} / ({product(window)})", product(window), *("" for _ in rest))
 
     def torch(self, x: TensorType) -> FunctionCall:
         window, lengths, rest = self._axes(x)
@@ -199,6 +208,9 @@ class ChannelShuffle(Op):
         divides(self.groups, x.channels, "the channels of the input", "groups")
         return x
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank, mixed=[0]),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.ChannelShuffle", (self.groups,))
 
@@ -226,6 +238,17 @@ class PixelShuffle(Op):
             raise Problem("does-not-divide", message, argument="upscale_factor", help=help)
         return x.with_shape((*outer, channels // factor**2, height * factor, width * factor))
 
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        *outer, channels, height, width = x.shape
+        factor = self.upscale_factor
+        return (*("" for _ in outer), f"{channels} / {factor}²", f"{height}·{factor}", f"{width}·{factor}")
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        *outer, height, width = range(x.rank)
+        zeros = (0,) * self.upscale_factor
+        pixels = (Reach(axis, zeros, zeros, 1) for axis in (height, width))
+        return ((*same_place(x.rank - 2, mixed=outer[-1:]), *pixels),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.PixelShuffle", (self.upscale_factor,))
 
@@ -250,6 +273,16 @@ class PixelUnshuffle(Op):
         divides(factor, height, "the height of the input", "downscale_factor")
         divides(factor, width, "the width of the input", "downscale_factor")
         return x.with_shape((*outer, channels * factor**2, height // factor, width // factor))
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        *outer, channels, height, width = x.shape
+        factor = self.downscale_factor
+        return (*("" for _ in outer), f"{channels}·{factor}²", f"{height} / {factor}", f"{width} / {factor}")
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        *outer, height, width = range(x.rank)
+        pixels = (Reach(axis, (0,), (self.downscale_factor - 1,), self.downscale_factor) for axis in (height, width))
+        return ((*same_place(x.rank - 2, mixed=outer[-1:]), *pixels),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.PixelUnshuffle", (self.downscale_factor,))

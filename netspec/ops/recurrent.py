@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.ops.base import ModuleCall, NonNegative, Op, Positive, Probability, State
-from netspec.shapes import TensorType
+from netspec.shapes import Shape, TensorType
+from netspec.windows import WHOLE, Reaches
 
 
 class _Recurrent(Op):
@@ -47,9 +48,15 @@ class _Recurrent(Op):
                     result[f"weight_hr_{name}"] = State((self._width, self.hidden_size))
         return result
 
-    def macs(self, x: TensorType) -> int:
+    def products(self, x: TensorType) -> tuple[Shape, ...]:
         matrices = (state for name, state in self.state(x).items() if name.startswith("weight"))
-        return x.shape[0] * sum(matrix.elements for matrix in matrices)
+        return tuple((x.shape[0], *matrix.shape) for matrix in matrices)
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return "", f"{self._directions}·{self._width}"
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return ((WHOLE, WHOLE),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         optional = (name for name, info in type(self).fields().items() if not info.required)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from netspec.diagnostics import Problem
 from netspec.ops.base import ANY_DTYPE, Axes, FunctionCall, Op, listed
 from netspec.shapes import TensorType
+from netspec.windows import WHOLE, Reach, Reaches
 
 
 class _Reduce(Op):
@@ -27,6 +28,11 @@ class _Reduce(Op):
         if self.keepdim:
             return x.with_shape(1 if axis in axes else length for axis, length in enumerate(x.shape))
         return x.with_shape(length for axis, length in enumerate(x.shape) if axis not in axes)
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        gone = {x.axis(dim) for dim in self.dim}
+        before = [0 if self.keepdim else sum(other < axis for other in gone) for axis in range(x.rank)]
+        return (tuple(WHOLE if axis in gone else Reach(axis - before[axis]) for axis in range(x.rank)),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         dims = self.dim[0] if len(self.dim) == 1 else list(self.dim)

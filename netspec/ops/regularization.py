@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from netspec.diagnostics import Problem
 from netspec.ops.base import ModuleCall, Op, Probability, spatial_rank
 from netspec.shapes import TensorType
+from netspec.windows import Reaches, same_place
 
 
 class _Dropout(Op):
@@ -19,6 +20,9 @@ class _Dropout(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall(self.target, (self.p,))
@@ -93,6 +97,9 @@ class StochasticDepth(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("torchvision.ops.StochasticDepth", (self.p, self.mode))

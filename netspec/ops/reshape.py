@@ -9,6 +9,7 @@ from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import ANY_DTYPE, Axes, Axis, FunctionCall, ModuleCall, Op, listed
 from netspec.shapes import Shape, TensorType
+from netspec.windows import WHOLE, Reach, Reaches, product, same_place
 
 Lengths = Annotated[
     tuple[int, ...], Limits(min_length=1), Expects("a list of positive integers, one of which may be -1")
@@ -28,6 +29,9 @@ class Identity(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         return x
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.Identity")
@@ -54,6 +58,16 @@ class Flatten(Op):
             raise Problem("invalid-axis", message, argument="start_dim")
         return x.with_shape((*x.shape[:start], prod(x.shape[start : end + 1]), *x.shape[end + 1 :]))
 
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        start, end = x.axis(self.start_dim, "start_dim"), x.axis(self.end_dim, "end_dim")
+        return ("",) * start + (product(x.shape[start : end + 1]),) + ("",) * (x.rank - 1 - end)
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        start, end = x.axis(self.start_dim, "start_dim"), x.axis(self.end_dim, "end_dim")
+        merged = end - start
+        behind = (Reach(axis - merged) for axis in range(end + 1, x.rank))
+        return ((*map(Reach, range(start)), *([None] * (merged + 1) if merged else [Reach(start)]), *behind),)
+
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.Flatten", (), self.changed("start_dim", "end_dim"))
 
@@ -74,6 +88,11 @@ class Reshape(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         return x.with_shape(self._lengths(x))
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        known = [length for length in self.shape if length != -1]
+        rest = f"{x.elements} / ({product(known)})" if known else product(x.shape)
+        return tuple(rest if length == -1 else str(length) for length in self.shape)
 
     def torch(self, x: TensorType) -> FunctionCall:
         lengths = ((-1,) if x.batched else ()) + self._lengths(x)
@@ -128,6 +147,10 @@ class Permute(Op):
             raise Problem("invalid-axis", message, argument="dims")
         return x.with_shape(moved[1:])
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        sources = [dim % (x.rank + x.batched) - x.batched for dim in self.dims]
+        return (tuple(Reach(sources.index(axis) - x.batched) for axis in range(x.rank)),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.permute({listed(self.dims)})")
 
@@ -151,6 +174,10 @@ class Transpose(Op):
         shape = list(x.shape)
         shape[first], shape[second] = shape[second], shape[first]
         return x.with_shape(shape)
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        first, second = x.axis(self.dim0, "dim0"), x.axis(self.dim1, "dim1")
+        return (tuple(Reach({first: second, second: first}.get(axis, axis)) for axis in range(x.rank)),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.transpose({self.dim0}, {self.dim1})")
@@ -177,6 +204,10 @@ class Squeeze(Op):
             raise Problem("shape-mismatch", message, argument="dim", help=help)
         return x.with_shape(x.shape[:axis] + x.shape[axis + 1 :])
 
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        gone = x.axis(self.dim)
+        return (tuple(WHOLE if axis == gone else Reach(axis - (axis > gone)) for axis in range(x.rank)),)
+
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.squeeze({self.dim})")
 
@@ -197,6 +228,10 @@ class Unsqueeze(Op):
     def infer(self, x: TensorType) -> TensorType:
         axis = x.with_shape((*x.shape, 1)).axis(self.dim)  # axis numbers are those of the output
         return x.with_shape((*x.shape[:axis], 1, *x.shape[axis:]))
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        new = x.with_shape((*x.shape, 1)).axis(self.dim)
+        return (tuple(Reach(axis + (axis >= new)) for axis in range(x.rank)),)
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}.unsqueeze({self.dim})")

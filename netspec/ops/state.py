@@ -12,6 +12,7 @@ from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
 from netspec.ops.base import ModuleCall, Number, Op, Positive, State, StateCall, buffer
 from netspec.shapes import Shape, TensorType
+from netspec.windows import Reaches, same_place
 
 _Shape = tuple[Annotated[int, Limits(gt=0)], ...]
 WholeShape = Annotated[_Shape, Expects("a list of positive integers")]
@@ -117,6 +118,12 @@ class Embedding(Op):
 
     def state(self, x: TensorType) -> dict[str, State]:
         return {"weight": State((self.num_embeddings, self.embedding_dim))}
+
+    def arithmetic(self, x: TensorType) -> tuple[str, ...]:
+        return ("",) * x.rank + ("embedding_dim",)
+
+    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
+        return (same_place(x.rank),)
 
     def torch(self, x: TensorType) -> ModuleCall:
         arguments = (self.num_embeddings, self.embedding_dim)
