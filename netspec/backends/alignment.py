@@ -6,7 +6,7 @@ into a list is one addition, and the nodes behind it have moved. What a node hol
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
 
@@ -27,6 +27,7 @@ class Alignment:
 
     def __init__(self) -> None:
         self._keys: dict[Hashable, int] = {}
+        self._of_node: dict[Node, int] = {}
         self._of_body: dict[Body, int] = {}
         self._pairs: dict[tuple[Body, Body], tuple[Pair, ...]] = {}
 
@@ -42,10 +43,10 @@ class Alignment:
 
     def _key(self, node: Node) -> int:
         """A number that identical nodes share."""
-        types = node.input_types, node.training_only, node.shares
-        if isinstance(node.target, Op):
-            return self._number((node.kind, node.target, types))
-        return self._number((node.kind, self._body_key(node.target), types))
+        if node not in self._of_node:
+            target = node.target if isinstance(node.target, Op) else self._body_key(node.target)
+            self._of_node[node] = self._number((node.kind, target, node.input_types, node.training_only, node.shares))
+        return self._of_node[node]
 
     def _body_key(self, body: Body) -> int:
         if body not in self._of_body:
@@ -61,14 +62,14 @@ class Alignment:
         partners = self._partners(before, after)
         found = set(partners.values())
         places = {node: place for place, node in enumerate(before.nodes)}
-        removed = [node for node in before.nodes if node not in found]
+        removed = deque(node for node in before.nodes if node not in found)
         added: list[Node] = []
         for node in after.nodes:
             if (twin := partners.get(node)) is None:
                 added.append(node)
                 continue
             while removed and places[removed[0]] < places[twin]:
-                yield removed.pop(0), None
+                yield removed.popleft(), None
             yield from ((None, new) for new in added)
             added.clear()
             yield twin, node

@@ -96,10 +96,12 @@ class Fit(NamedTuple):
     """What becomes of a `state_dict` of the first network in the second, by key.
 
     `kept` fit and `reshaped` have another shape; `unexpected` are in the first network alone, `missing` in the second
-    alone. `renamed` maps keys of nodes that moved to the keys under which they would fit.
+    alone. `misplaced` are those of `kept` that would come into a node which is not the one they are from. `renamed`
+    maps keys of nodes that moved to the keys under which they would fit.
     """
 
     kept: tuple[str, ...]
+    misplaced: tuple[str, ...]
     reshaped: tuple[str, ...]
     unexpected: tuple[str, ...]
     missing: tuple[str, ...]
@@ -114,7 +116,11 @@ class Total(NamedTuple):
 
 
 class Difference:
-    """What differs between two graphs."""
+    """What differs between two networks.
+
+    `changes` and `moves` are in the order of the network; `params` are parameters that both specs have, with their
+    values before and after where these differ.
+    """
 
     def __init__(self, before: Graph, after: Graph) -> None:
         self.before = before
@@ -173,10 +179,13 @@ class Difference:
         """Which weights of the first network the second can take."""
         ours, theirs = self.states
         shared = [key for key in ours if key in theirs]
-        names = {move.before: move.after for move in self.moves}
+        kept = tuple(key for key in shared if ours[key].shape == theirs[key].shape)
+        names = {change.before.path: "" for change in self.changes if change.before and not change.after}
+        names |= {move.before: move.after for move in self.moves}
         renamed = {key: _renamed(key, names) for key in ours}
         return Fit(
-            tuple(key for key in shared if ours[key].shape == theirs[key].shape),
+            kept,
+            tuple(key for key in kept if renamed[key] != key),
             tuple(key for key in shared if ours[key].shape != theirs[key].shape),
             tuple(key for key in ours if key not in theirs),
             tuple(key for key in theirs if key not in ours),
@@ -223,12 +232,7 @@ class Difference:
             "totals": {name: total._asdict() for name, total in self.totals.items()},
             "state_dict": self.fit._asdict(),
         }
-        return json.dumps(document, indent=2, ensure_ascii=False, default=str)
-
-
-def difference(before: Graph, after: Graph) -> Difference:
-    """What differs between two networks."""
-    return Difference(before, after)
+        return json.dumps(document, indent=2, ensure_ascii=False)
 
 
 def _both(before: Any, after: Any) -> dict[str, Any]:
@@ -249,7 +253,7 @@ def _ends_text(before: dict[str, str], after: dict[str, str], *, named: bool) ->
 
 
 def _renamed(key: str, names: dict[str, str]) -> str:
-    """The key under the names of the other network; `names` maps paths of nodes that moved, and the longest counts."""
+    """The key under the names of the other network; the longest of the paths in `names` says what its start becomes."""
     path = key
     while path:
         if path in names:
@@ -329,10 +333,11 @@ class _Walk:
                 self.bodies(ours.target, theirs.target, place.inside(ours), other.inside(theirs))
 
     def returned(self, before: Body, after: Body) -> dict[str, tuple[Any, Any]]:
-        """What two bodies return, where it differs."""
+        """What two bodies return, where it differs: the values, or else the way."""
         wires = _Wires(before, after, self.alignment.pairs(before, after))
         ours, theirs = (tuple(output.value for output in body.outputs) for body in (before, after))
-        return dict(wires.rewired("returns", ours, theirs))
+        ways = _way(before), _way(after)
+        return dict(wires.rewired("returns", ours, theirs)) or ({"returns": ways} if ways[0] != ways[1] else {})
 
 
 class _Wires:
@@ -376,6 +381,12 @@ class _Wires:
 def _ends(body: Body) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The shapes that a body takes and gives."""
     return tuple(str(value.type) for value in body.inputs), tuple(str(output.value.type) for output in body.outputs)
+
+
+def _way(body: Body) -> str:
+    """Whether a body returns a bare value, a named tuple or a dictionary, and under which names."""
+    names = ", ".join(output.name for output in body.outputs)
+    return "one value" if body.returns == "bare" else f"{body.returns} of {names}"
 
 
 def _arguments(before: Node, after: Node) -> dict[str, tuple[Any, Any]]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterator
 from functools import cached_property
-from itertools import combinations
-from os.path import commonprefix
+from itertools import combinations, takewhile
 from typing import Any, NamedTuple
 
 from netspec.backends.diff import Change, Difference, Side, Total
@@ -18,7 +17,7 @@ from netspec.expressions import show
 from netspec.graph import Graph
 from netspec.quantities import byte_size, short
 
-_SIGNS = {"added": "+", "removed": "−", "changed": "~"}
+_SIGNS = {"added": "+", "removed": "−", "changed": "~", "follows": "·"}
 _MOST_ROWS = 24
 _MOST_ROWS_OF_OTHERS = 12  # where the networks have little in common
 _MOST_NAMES = 5  # of a list in a sentence
@@ -62,8 +61,13 @@ def _facts(difference: Difference) -> Iterator[str]:
     for word, (before, after) in difference.interface.items():
         yield f"  {word}: {before} → {after}"
     if difference.params:
-        changed = (f"{name} {_value(a)} → {_value(b)}" for name, (a, b) in difference.params.items())
-        yield f"  params: {', '.join(changed)}"
+        yield f"  {params_text(difference)}"
+
+
+def params_text(difference: Difference) -> str:
+    """The parameters that both specs have, where their values differ: `params: groups 1 → 32`."""
+    changed = [f"{name} {_value(a)} → {_value(b)}" for name, (a, b) in difference.params.items()]
+    return f"params: {', '.join(changed)}" if changed else ""
 
 
 def _remark(difference: Difference) -> Iterator[str]:
@@ -96,14 +100,13 @@ class _Rows:
 
     @cached_property
     def listed(self) -> list[Row]:
-        """What was added, removed and changed, in the order of the network."""
+        """What was added, removed and changed, in the order of the network; with `everything`, what follows, too."""
+        if self.everything:
+            return [_listed([change]) for change in self.difference.changes]
         causes = [change for change in self.difference.changes if change.mark != "follows"]
-        found = []
-        for label, group in self.groups(causes if self.everything else list(_outermost(causes))):
-            sign = _SIGNS[group[0].mark]
-            found.append(_row(f"{sign} {label or 'the network'}", _change_text(group), group))
+        found = [_listed(group, label) for label, group in self.groups(list(_outermost(causes)))]
         most = _MOST_ROWS if self.difference.common >= _LITTLE else _MOST_ROWS_OF_OTHERS
-        if self.everything or len(found) <= most:
+        if len(found) <= most:
             return found
         rest = found[most - 1 :]
         text = f"{len(rest)} more lines, which --all shows"
@@ -112,6 +115,8 @@ class _Rows:
 
     def sentences(self) -> list[str]:
         """What is no cause: nodes with other shapes, and nodes with other names."""
+        if self.everything:
+            return [f"> {move.before} → {move.after}" for move in self.difference.moves]
         return [*self.followers(), *self.moves()]
 
     def followers(self) -> Iterator[str]:
@@ -131,10 +136,9 @@ class _Rows:
             nodes = "1 node has another name" if len(moves) == 1 else f"{len(moves):,} nodes have other names"
             yield f"{nodes}: {self.some(moves)}"
 
-    def some(self, words: list[str]) -> str:
-        if self.everything or len(words) <= _MOST_NAMES:
-            return ", ".join(words)
-        return f"{', '.join(words[:_MOST_NAMES])}, …"
+    @staticmethod
+    def some(words: list[str]) -> str:
+        return ", ".join(words if len(words) <= _MOST_NAMES else [*words[:_MOST_NAMES], "…"])
 
     def groups(self, changes: list[Change]) -> Iterator[tuple[str, list[Change]]]:
         """The changes that are alike, under a name for all of them."""
@@ -142,7 +146,7 @@ class _Rows:
         for change in changes:
             path = change.side.path
             what = (template(path), change.mark, *_kinds(change), *sorted(change.arguments))
-            alike.setdefault(path if self.everything else what, []).append(change)
+            alike.setdefault(what, []).append(change)
         for group in alike.values():
             names = self.names[group[0].mark]
             by_path = {change.side.path: change for change in group}
@@ -152,19 +156,24 @@ class _Rows:
 
 def _outermost(changes: list[Change]) -> Iterator[Change]:
     """Without the blocks that changed because the block around them did; the nodes in them say what it came to."""
-    outer: list[str] = []
+    outer = ""
     for change in changes:
         path = change.side.path
         counted = change.before is None or change.after is None or change.before.nodes
-        if counted or not any(path.startswith(f"{prefix}.") for prefix in outer):
+        if counted or not outer or not path.startswith(f"{outer}."):
             yield change
-            if not counted and path:
-                outer.append(path)
+            outer = outer if counted else path
 
 
 def _said(label: str, kind: str) -> str:
     """A label that says what it is a label of, which a number alone does not."""
     return label if any(map(str.isalpha, label.rpartition(".")[2])) else f"{label} ({kind})"
+
+
+def _listed(group: list[Change], label: str | None = None) -> Row:
+    """The row of changes that are alike."""
+    path = (group[0].side.path if label is None else label) or "the network"
+    return _row(f"{_SIGNS[group[0].mark]} {path}", _change_text(group), group)
 
 
 def _kinds(change: Change) -> tuple[str | None, str | None]:
@@ -181,7 +190,19 @@ def _change_text(group: list[Change]) -> str:
     before, after = _kinds(group[0])
     if before is None or after is None:
         return times + _caption([change.side for change in group])
-    return f"{times}{f'{after}: ' if before == after else ''}{_alteration(group)}"
+    text = _alteration(group) if group[0].mark == "changed" else _reshaping(group[0])
+    named = before == after and group[0].side.path
+    return f"{times}{f'{after}: ' if named else ''}{text}"
+
+
+def _reshaping(change: Change) -> str:
+    """The shapes that a node gives before and after, or those that it takes where it gives the same."""
+    assert change.before is not None
+    assert change.after is not None, "a node with other shapes is in both networks"
+    before, after = change.before.outputs, change.after.outputs
+    if before == after:
+        before, after = change.before.inputs, change.after.inputs
+    return f"{', '.join(before)} → {', '.join(after)}{' in' if change.before.outputs == change.after.outputs else ''}"
 
 
 def _alteration(group: list[Change]) -> str:
@@ -297,19 +318,21 @@ def _label(shape: str, listed: list[set[str] | None]) -> str:
 
 def _braced(paths: list[str]) -> str:
     """`features.{1.1, 2.2}`: what paths share, and the rest of each."""
-    start = commonprefix(paths).rpartition(".")[0]
-    return f"{start}{'.' if start else ''}{{{', '.join(path[len(start) + bool(start) :] for path in paths)}}}"
+    columns = zip(*(path.split(".") for path in paths), strict=True)
+    start = "".join(f"{column[0]}." for column in takewhile(lambda column: len(set(column)) == 1, columns))
+    return f"{start}{{{', '.join(path.removeprefix(start) for path in paths)}}}"
 
 
 def _ranges(numbers: set[str]) -> str:
-    """`6–22`, or `1,4,8`."""
+    """`6–22`, or `1,4,8`; of many, the first and the last."""
     runs: list[list[int]] = []
     for number in sorted(map(int, numbers)):
         if runs and number == runs[-1][-1] + 1:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
+    texts = [str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs]
+    return ",".join(texts if len(texts) <= _MOST_PATHS else [*texts[:2], "…", texts[-1]])
 
 
 # Tables --------------------------------------------------------------------------------------------------------------
@@ -361,7 +384,7 @@ def _weights(difference: Difference) -> list[str]:
     """Whether a checkpoint of the first network can be loaded into the second."""
     fit = difference.fit
     count = len(fit.kept) + len(fit.reshaped) + len(fit.unexpected)
-    if len(fit.kept) == count and not fit.missing:
+    if len(fit.kept) == count and not fit.missing and not fit.misplaced:
         return [f"A state_dict of {difference.before.name} fits: all {count:,} tensors."]
     facts = [
         (len(fit.reshaped), "of another shape"),
@@ -369,7 +392,8 @@ def _weights(difference: Difference) -> list[str]:
         (len(fit.missing), "missing"),
     ]
     rest = ", ".join(f"{number:,} {fact}" for number, fact in facts if number)
-    lines = [f"A state_dict of {difference.before.name}: {len(fit.kept):,} of {count:,} tensors fit; {rest}."]
+    others = f", {len(fit.misplaced):,} of them by chance into another node" if fit.misplaced else ""
+    lines = [f"A state_dict of {difference.before.name}: {len(fit.kept):,} of {count:,} tensors fit{others}; {rest}."]
     if fit.renamed:
         lines.append(f"Renamed as their nodes were, {len(fit.renamed):,} of them fit.")
     return lines

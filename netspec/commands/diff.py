@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from netspec.commands.common import SPEC_HELP, add_overrides, depth, load_spec
+from netspec.commands.common import SPEC_HELP, add_overrides, level, load_spec
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -15,19 +15,23 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("text", "json"), default="text", help="form of the report (default: text)")
     parser.add_argument("--all", action="store_true", dest="everything", help="give every node a line of its own")
     parser.add_argument("-o", "--output", metavar="FILE", help="draw both side by side, too: .svg or .png")
-    parser.add_argument("--depth", type=depth, metavar="N", help="levels of blocks to open in the picture, or `all`")
+    parser.add_argument(
+        "--depth", type=level, default="block", metavar="N", help="stage, block, op or levels to open (default: block)"
+    )
     parser.add_argument("--exit-code", action="store_true", help="exit with status 1 where they differ")
     parser.set_defaults(refuse=parser.error)
 
 
 def run(options: argparse.Namespace) -> int:
-    from netspec.backends.diff import difference
-    from netspec.compiler import load
+    from netspec.backends.diff import Difference
 
     if options.after is None and not options.overrides and options.input is None:
         options.refuse("give B, or what --set or --input changes in A")
-    before = load(options.before)
-    found = difference(before, load_spec(options.after or options.before, options))
+    plain = argparse.Namespace(**{**vars(options), "overrides": [], "input": None})
+    found = Difference(
+        load_spec(options.before, plain),
+        load_spec(options.after or options.before, options),
+    )
     if options.output:
         from netspec.backends.picture import draw_difference
 
