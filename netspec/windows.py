@@ -26,6 +26,31 @@ class Reach(NamedTuple):
     highs: tuple[int, ...] = (0,)
     step: int = 1
 
+    @property
+    def size(self) -> int:
+        """Number of positions from the first to the last that one position of the output reads, at most."""
+        return max(high - low for low, high in zip(self.lows, self.highs, strict=True)) + 1
+
+    @property
+    def stride(self) -> Fraction:
+        """How far neighbors are apart in the input on average: below 1 where the output is longer than the input."""
+        return Fraction(self.step, len(self.lows))
+
+    @property
+    def center(self) -> Fraction:
+        """The middle of what the first position reads, 0 being the first of the input."""
+        return Fraction(self.lows[0] + self.highs[0], 2)
+
+    def low(self, position: int) -> int:
+        """The first position of the input that `position` of the output reads."""
+        periods, within = divmod(position, len(self.lows))
+        return self.lows[within] + periods * self.step
+
+    def high(self, position: int) -> int:
+        """The last position of the input that `position` of the output reads."""
+        periods, within = divmod(position, len(self.highs))
+        return self.highs[within] + periods * self.step
+
 
 WHOLE: Literal["whole"] = "whole"
 Part = Reach | Literal["whole"] | None

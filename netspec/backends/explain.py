@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from functools import lru_cache
+from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 
-from netspec.backends.receptive import Extent, Field, ReceptiveFields
+from netspec.backends.receptive import ReceptiveFields
 from netspec.diagnostics import Problem, Span, SpecError, suggest
 from netspec.expressions import show
 from netspec.graph import Body, Graph, Node, Value, node_macs, node_parameters, node_state
 from netspec.ops.base import Op
 from netspec.quantities import byte_size, short
 from netspec.shapes import AXIS_NAMES, TensorType
-from netspec.windows import product
+from netspec.windows import WHOLE, Part, Reach, Reaches, product
 
 _MAPS = ("convolution", "pooling", "resample")  # categories whose ops take channels and spatial axes
 _MOST_STEPS = 12  # of the way from the input
-_LABEL = 12  # width of the column of labels
+_LABEL = 17  # width of the column of labels
 
 
 class Quantity(NamedTuple):
@@ -79,7 +80,7 @@ class Explanation(NamedTuple):
     memory: int
     axes: tuple[Quantity, ...]
     way: tuple[Place, ...]
-    fields: dict[str, Field]
+    fields: dict[str, Reaches]
     network_inputs: dict[str, TensorType]
     parameters: int
     parameter_sums: tuple[Quantity, ...]
@@ -131,7 +132,9 @@ class Explanation(NamedTuple):
             yield _labeled("module", f"that of {self.shares}, called again")
         yield _labeled("way", " → ".join(map(str, _shortened(self.way))))
         fields = self.fields.items()
-        yield from _section("sees", (_field_text(name, self.network_inputs[name], field) for name, field in fields))
+        yield from _section(
+            "receptive field", (_field_text(name, self.network_inputs[name], field) for name, field in fields)
+        )
         total = f"{self.parameters:,}"
         sums = [str(item) for item in self.parameter_sums]
         yield from _section("parameters", sums + [f"together: {total}"] * (len(sums) > 1) or [total])
@@ -205,9 +208,9 @@ class _Standing(NamedTuple):
 
     def maker(self, value: Value) -> tuple[_Standing, Node | None, Value]:
         """The node that makes a value of this body, which may stand further out; None for an input of the network."""
-        for node in self.body.nodes:
-            if value in node.outputs:
-                return self, node, value
+        node = _makers(self.body).get(value)
+        if node is not None:
+            return self, node, value
         if len(self.route) == 1:
             return self, None, value
         return self.outer.maker(self.route[-2].inputs[self.body.inputs.index(value)])
@@ -221,13 +224,14 @@ class _Standing(NamedTuple):
         return Place(standing.path(node) + output, str(made.type))
 
     def way(self) -> tuple[Place, ...]:
-        """The values on the way from the input of the network, of several inputs the first, where the shape changes."""
+        """The values on the way from the network's input, where the shape changes; of several inputs the first."""
         last = self.route[-1].outputs[0]
         places = [Place(self.path(self.route[-1]), str(last.type))]
         standing, node = self, self.route[-1]
         while node.inputs:
-            places.append(standing.source(node.inputs[0]))
-            standing, maker, _ = standing.maker(node.inputs[0])
+            read = next((value for value in node.inputs if value.type.batched), node.inputs[0])
+            places.append(standing.source(read))
+            standing, maker, _ = standing.maker(read)
             if maker is None:
                 break
             node = maker
@@ -249,11 +253,17 @@ class _Standing(NamedTuple):
             yield from self.outer._readers(tuple(self.route[-2].outputs[i] for i, _ in returned))
 
 
+@lru_cache(maxsize=256)
+def _makers(body: Body) -> dict[Value, Node]:
+    return {value: node for node in body.nodes for value in node.outputs}
+
+
 def _call(node: Node) -> str:
     """`conv(out_channels=64, kernel_size=7)`: the node with its arguments as resolved."""
     target = node.target
     arguments = target.changed(*type(target).fields()) if isinstance(target, Op) else target.arguments
-    return f"{node.kind}({_arguments_text({name: show(value) for name, value in arguments.items()})})"
+    text = _arguments_text({name: show(value) for name, value in arguments.items()})
+    return f"{node.kind}({text})" if text else node.kind
 
 
 def _arguments_text(arguments: dict[str, str]) -> str:
@@ -269,27 +279,25 @@ def _origins(graph: Graph, route: tuple[Node, ...]) -> Iterator[Origin]:
         copies = [other.name for other in around.nodes if other.span == node.span and other.kind == node.kind]
         copy = f", copy {copies.index(node.name) + 1} of {len(copies)}" if around.repeated else ""
         arguments = {name: show(value) for name, value in node.target.arguments.items()}
-        yield Origin(".".join(path), node.kind, copy, str(node.span), _written(node.span), arguments)
+        yield Origin(".".join(path), node.kind, copy, str(node.span), _written(node), arguments)
         around = node.target
 
 
-def _written(span: Span) -> tuple[str, ...]:
-    """The lines of a node's own keys in the file: those of the same indent around it, if it begins its line."""
-    lines = span.file.lines
-    indent = " " * (span.column - 1)
-    number = span.line - 1
-    if not lines[number].startswith(indent) or lines[number][: span.column - 1].strip():
+def _written(node: Node) -> tuple[str, ...]:
+    """A node's own keys in the file; of a group there are none but what is in it."""
+    span = node.span
+    if node.kind in ("chain", "graph", "branches"):
+        return ()
+    lines, number, column = span.file.lines, span.line - 1, span.column - 1
+    if lines[number][:column].strip():
         return (lines[number].strip(),)
-    first = last = number
-    while first > 0 and _within(lines[first - 1], indent):
-        first -= 1
-    while last + 1 < len(lines) and _within(lines[last + 1], indent):
-        last += 1
-    return tuple(line.removeprefix(indent) for line in lines[first : last + 1])
+    before = list(takewhile(lambda line: _indent(line) >= column, reversed(lines[:number])))
+    behind = takewhile(lambda line: _indent(line) >= column, lines[number + 1 :])
+    return tuple(line.strip() for line in (*reversed(before), lines[number], *behind) if _indent(line) == column)
 
 
-def _within(line: str, indent: str) -> bool:
-    return line.startswith(indent) and bool(line.strip())
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _axes(op: Op, inputs: tuple[TensorType, ...], output: TensorType) -> tuple[Quantity, ...]:
@@ -320,23 +328,23 @@ def _shortened(way: tuple[Place, ...]) -> Iterable[Place | str]:
     return (*way[: _MOST_STEPS // 2], "…", *way[-_MOST_STEPS // 2 :])
 
 
-def _field_text(name: str, input: TensorType, field: Field) -> str:
+def _field_text(name: str, input: TensorType, field: Reaches) -> str:
     """`43×43 of x 3×224×224, stride 8×8, first centered at 0×0`: channels, of which all is seen, are left out."""
     axes = field[1:] if len(field) > 2 else field
-    if all(part == "whole" for part in axes):
+    if all(part == WHOLE for part in axes):
         return f"all of {name} {input}"
     if any(part is None for part in axes):
         return f"not known of {name} {input}: positions were rearranged on the way"
-    extents = [part for part in axes if isinstance(part, Extent)]
-    size = "×".join(str(part.size) if isinstance(part, Extent) else "all" for part in axes)
+    extents = [part for part in axes if isinstance(part, Reach)]
+    size = "×".join(str(part.size) if isinstance(part, Reach) else "all" for part in axes)
     stride = "×".join(str(part.stride) for part in extents)
     center = ", ".join(f"{float(part.center):g}" for part in extents)
     return f"{size} of {name} {input}, stride {stride}, the first centered at {center}"
 
 
-def _plain(part: Extent | str | None) -> Any:
-    """An extent as plain data."""
-    if not isinstance(part, Extent):
+def _plain(part: Part) -> Any:
+    """What is read of one axis of an input as plain data."""
+    if not isinstance(part, Reach):
         return part
     return {"size": part.size, "stride": str(part.stride), "center": float(part.center)}
 

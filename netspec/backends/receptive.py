@@ -7,29 +7,10 @@ padding, as is usual, and normalization counts as in eval mode.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import gcd, lcm
-from typing import Literal, NamedTuple
 
 from netspec.graph import Body, Graph, Node, Value
 from netspec.windows import LONGEST_PERIOD, WHOLE, Part, Reach, Reaches
-
-
-class Extent(NamedTuple):
-    """The receptive field along one axis of an input.
-
-    `size` is that of the largest position, `stride` how far neighbors are apart on average, which is below 1 where the
-    map is larger than the input, and `center` the middle of the field of the first position, 0 being the first of the
-    input.
-    """
-
-    size: int
-    stride: Fraction
-    center: Fraction
-
-
-Field = tuple[Extent | Literal["whole"] | None, ...]
-"""For each axis of an input the extent, `whole` for all of it, or None where it is not known."""
 
 _Sources = dict[int, Reaches]
 """What a value depends on: by the number of the body's input, what of each of its axes."""
@@ -42,8 +23,8 @@ class ReceptiveFields:
         self._graph = graph
         self._bodies: dict[int, dict[Value, _Sources]] = {}
 
-    def of(self, route: tuple[Node, ...]) -> dict[str, Field]:
-        """The fields of the first output of the last node of `route`, by the name of the input that they are in.
+    def of(self, route: tuple[Node, ...]) -> dict[str, Reaches]:
+        """What the first output of the last node of `route` depends on: of each input, by name, what of each axis.
 
         `route` leads to the node as `Graph.route` does. An input that the node does not depend on is missing.
         """
@@ -57,7 +38,7 @@ class ReceptiveFields:
         value = route[-1].outputs[0]
         found = _behind(self._values(body)[value], inputs, value)
         names = [value.name for value in self._graph.root.inputs]
-        return {names[number]: tuple(map(_extent, found[number])) for number in sorted(found)}
+        return {names[number]: found[number] for number in sorted(found)}
 
     def _values(self, body: Body) -> dict[Value, _Sources]:
         """What each value in a body depends on, of the body's inputs."""
@@ -105,14 +86,12 @@ def _through(read: Reaches, part: Part) -> Part:
 
 
 def _composed(outer: Reach, inner: Reach) -> Reach | None:
-    times = len(inner.lows) // gcd(len(inner.lows), outer.step)
-    if times * len(outer.lows) > LONGEST_PERIOD:
+    period = len(outer.lows) * (len(inner.lows) // gcd(len(inner.lows), outer.step))
+    if period > LONGEST_PERIOD:
         return None
-    repeated = _repeated(outer, times)
-    step = repeated.step // len(inner.lows) * inner.step
-    lows = tuple(_at(inner.lows, inner.step, position) for position in repeated.lows)
-    highs = tuple(_at(inner.highs, inner.step, position) for position in repeated.highs)
-    return Reach(outer.axis, lows, highs, step)
+    lows = tuple(inner.low(outer.low(position)) for position in range(period))
+    highs = tuple(inner.high(outer.high(position)) for position in range(period))
+    return Reach(outer.axis, lows, highs, int(outer.stride * inner.stride * period))
 
 
 def _both(first: Part, second: Part, value: Value) -> Part:
@@ -123,38 +102,11 @@ def _both(first: Part, second: Part, value: Value) -> Part:
         return None
     if first == second:
         return first
-    period = lcm(len(first.lows), len(second.lows))
-    step = max(first.step * period // len(first.lows), second.step * period // len(second.lows))
-    if _ratio(first) != _ratio(second):  # they drift apart, so there is no period but the whole axis
+    period, stride = lcm(len(first.lows), len(second.lows)), max(first.stride, second.stride)
+    if first.stride != second.stride:  # they drift apart, so there is no period but the whole axis
         period = value.type.shape[first.axis]
-        step = round(max(_ratio(first), _ratio(second)) * period)
     if period > LONGEST_PERIOD:
         return None
-    positions = range(period)
-    lows = tuple(min(_at(part.lows, part.step, position) for part in (first, second)) for position in positions)
-    highs = tuple(max(_at(part.highs, part.step, position) for part in (first, second)) for position in positions)
-    return Reach(first.axis, lows, highs, step)
-
-
-def _ratio(reach: Reach) -> Fraction:
-    return Fraction(reach.step, len(reach.lows))
-
-
-def _repeated(reach: Reach, times: int) -> Reach:
-    """The same reach, with its period written out so many times."""
-    period = range(len(reach.lows) * times)
-    lows = tuple(_at(reach.lows, reach.step, position) for position in period)
-    highs = tuple(_at(reach.highs, reach.step, position) for position in period)
-    return Reach(reach.axis, lows, highs, reach.step * times)
-
-
-def _at(bounds: tuple[int, ...], step: int, position: int) -> int:
-    periods, within = divmod(position, len(bounds))
-    return bounds[within] + periods * step
-
-
-def _extent(part: Part) -> Extent | Literal["whole"] | None:
-    if not isinstance(part, Reach):
-        return part
-    size = max(high - low for low, high in zip(part.lows, part.highs, strict=True)) + 1
-    return Extent(size, _ratio(part), Fraction(part.lows[0] + part.highs[0], 2))
+    lows = tuple(min(first.low(position), second.low(position)) for position in range(period))
+    highs = tuple(max(first.high(position), second.high(position)) for position in range(period))
+    return Reach(first.axis, lows, highs, round(stride * period))

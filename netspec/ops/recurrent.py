@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
+from netspec.fields import Expects, Limits
 from netspec.ops.base import ModuleCall, NonNegative, Op, Positive, Probability, State
 from netspec.shapes import Shape, TensorType
 from netspec.windows import WHOLE, Reaches
+
+Layers = Annotated[int, Limits(gt=0, le=1000), Expects("an integer from 1 to 1000")]
 
 
 class _Recurrent(Op):
@@ -19,7 +22,7 @@ class _Recurrent(Op):
     gates: ClassVar[int] = 1
 
     hidden_size: Positive
-    num_layers: Positive = 1
+    num_layers: Layers = 1
     if TYPE_CHECKING:  # each subclass declares these, because PyTorch's `RNN` has another argument before them
         bias: bool
         dropout: float
