@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 import tempfile
@@ -47,7 +49,7 @@ def docs() -> None:
 
 
 def wheel() -> None:
-    """Build the wheel and check that the specs and the library are inside."""
+    """Build the wheel and check that the specs, the library and all other data are inside."""
     with tempfile.TemporaryDirectory() as folder:
         run("build", "--wheel", "--outdir", folder)
         (built,) = Path(folder).glob("*.whl")
@@ -56,6 +58,7 @@ def wheel() -> None:
     expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/library/*.yaml")}
     expected |= {"netspec/py.typed", "netspec/specs/netspec.schema.json"}
     expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/explanations/*.md")}
+    expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/backends/page_assets/**/*.*")}
     if missing := sorted(expected - names):
         sys.exit(f"the wheel lacks {', '.join(missing)}")
     print(f"{built.name} holds all {len(expected)} data files")
@@ -72,6 +75,14 @@ def equivalence() -> None:
     run("pytest", "-q", "-m", "proves", "--equivalence", "docs/equivalence.md", *comparisons)
 
 
+def fuzz() -> None:
+    """Search for specs that end in neither a graph nor diagnostics, for some minutes, with atheris if it is there."""
+    os.environ["NETSPEC_FUZZ"] = "longer"
+    run("pytest", "-q", "tests/test_fuzz.py")
+    if importlib.util.find_spec("atheris"):
+        run("tests.guided_fuzz", "-max_total_time=300", "-artifact_prefix=.hypothesis/", "-timeout=10")
+
+
 TASKS: dict[str, Callable[[], None]] = {
     "format": format,
     "lint": lint,
@@ -80,15 +91,16 @@ TASKS: dict[str, Callable[[], None]] = {
     "wheel": wheel,
     "test": test,
     "equivalence": equivalence,
+    "fuzz": fuzz,
 }
 
 
 def main(names: list[str]) -> None:
     if names == ["all"]:
-        names = [name for name in TASKS if name not in ("format", "equivalence")]
+        names = [name for name in TASKS if name not in ("format", "equivalence", "fuzz")]
     if not names or not set(names) <= set(TASKS):
         listing = "\n".join(f"  {name:<13}{task.__doc__}" for name, task in TASKS.items())
-        everything = f"  {'all':<13}All of them but `format` and `equivalence`: what CI runs."
+        everything = f"  {'all':<13}All of them but `format`, `equivalence` and `fuzz`: what CI runs."
         sys.exit(f"usage: python tasks.py TASK...\n\n{listing}\n{everything}")
     for name in names:
         TASKS[name]()

@@ -23,7 +23,6 @@ from netspec.shapes import AXIS_NAMES, TensorType
 MAX_LENGTH = 500  # characters of one expression
 MAX_DEPTH = 50  # levels of one expression
 MAX_MAGNITUDE = 2**63 - 1  # of an integer
-MAX_SHOWN = 20  # items of a list in a message
 
 Value = Any
 Scope = Mapping[str, Value]
@@ -59,6 +58,16 @@ def column(table: tuple[Any, ...], index: int) -> tuple[Any, ...]:
     return tuple(row[index] for row in table)
 
 
+def _round(number: float) -> int:
+    """Python's `round` without its second argument, which could ask for billions of digits."""
+    return round(number)
+
+
+def _sum(numbers: tuple[Any, ...]) -> Any:
+    """Python's `sum` without its second argument, which could be a list, to be joined with all others one by one."""
+    return sum(numbers)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "ceil": math.ceil,
@@ -75,9 +84,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
     "range": range,
     "reversed": lambda items: tuple(reversed(items)),
-    "round": lambda number: round(number),
+    "round": _round,
     "sqrt": math.sqrt,
-    "sum": lambda items: sum(items),
+    "sum": _sum,
     "zip": lambda *lists: tuple(zip(*lists, strict=True)),
 }
 
@@ -235,17 +244,12 @@ def show(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        more = ["..."] if len(value) > MAX_SHOWN else []
-        return _cut(f"[{', '.join([*map(show, value[:MAX_SHOWN]), *more])}]", 500)
+        return f"[{', '.join(map(show, value))}]"
     return _shorten(str(value))
 
 
 def _shorten(text: str) -> str:
-    return _cut(text, 60)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # Compilation ---------------------------------------------------------------------------------------------------------

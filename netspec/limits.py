@@ -24,7 +24,7 @@ class Limits(NamedTuple):
     extends: Annotated[int, "specs that extend each other"] = 16
     imports: Annotated[int, "files that one compilation imports"] = 100
     items: Annotated[int, "items of a list in an expression, those of the lists in it included"] = 100_000
-    work: Annotated[int, "steps of work: characters of expressions, items of lists, names in scope, nodes and paths that are compared"] = 20_000_000
+    work: Annotated[int, "steps of work, such as a character of an expression or an item of a list"] = 20_000_000
     copies: Annotated[int, "copies of one `repeat`, and rows of one `for`"] = 10_000
     levels: Annotated[int, "levels of blocks inside blocks"] = 60
     nodes: Annotated[int, "nodes of a network, each copy counted"] = 100_000

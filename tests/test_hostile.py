@@ -22,10 +22,11 @@ import torch
 import netspec
 from netspec import Limits, SpecError
 from netspec.backends.weights import read_file
-from netspec.ops import OP_NAMES, op_class
+from netspec.cli import main
 
 HOSTILE = Path(__file__).parent / "hostile"
 SECONDS = 5
+LONGEST = 20_000  # characters of a message, excerpt included
 
 HEAD = "netspec: 1\nname: hostile\ninput: [3, 32, 32]\n"
 
@@ -101,7 +102,9 @@ TEXTS: dict[str, tuple[str, Callable[[], str | bytes]]] = {
     "name of a megabyte": ("invalid-name", lambda: f"{HEAD}graph:\n  ? {'a' * 900_000}\n  : relu\n"),
     "long names in a loop": (
         "invalid-name",
-        lambda: f'{HEAD}graph:\n  l:\n    for: i in range(9999)\n    do:\n      ? "{"a" * 90_000}{{i}}"\n      : relu\n',
+        lambda: (
+            f'{HEAD}graph:\n  l:\n    for: i in range(9999)\n    do:\n      ? "{"a" * 90_000}{{i}}"\n      : relu\n'
+        ),
     ),
     "lines of a megabyte": (
         "unknown-op",
@@ -192,28 +195,218 @@ def write_cases(folder: Path) -> Iterator[tuple[str, str, Path]]:
         yield name, code, path
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What came of each spec, by its name."""
-    folder = tmp_path_factory.mktemp("hostile")
-    cases = list(write_cases(folder))
+def complaints(name: str, code: str, outcome: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with how a hostile spec ended."""
+    if outcome["failure"]:
+        yield f"{name}: {outcome['failure']}"
+        return
+    if code not in outcome["codes"]:
+        yield f"{name}: {sorted(set(outcome['codes']))} instead of {code}"
+    if outcome["seconds"] > SECONDS:
+        yield f"{name}: took {outcome['seconds']:.1f} seconds"
+    if outcome["forbidden"]:
+        yield f"{name}: {outcome['forbidden']}"
+    if outcome.get("longest", 0) > LONGEST:
+        yield f"{name}: a message of {outcome['longest']} characters"
+    if not outcome["works_on"]:
+        yield f"{name}: the next spec was not compiled"
+
+
+def test_every_hostile_spec_is_refused_and_nothing_else_happens(tmp_path: Path) -> None:
+    cases = list(write_cases(tmp_path))
     child = [sys.executable, str(HOSTILE / "child.py")]
     environment = {**os.environ, "PYTHONPATH": str(HOSTILE.parent.parent)}
     paths = "".join(f"{path}\n" for _, _, path in cases)
-    done = subprocess.run(child, input=paths, capture_output=True, text=True, env=environment, cwd=folder, check=True)
-    by_path = {result["path"]: result for result in map(json.loads, done.stdout.splitlines())}
-    return {name: {**by_path[str(path)], "expected": code} for name, code, path in cases}
+    done = subprocess.run(child, input=paths, capture_output=True, text=True, env=environment, cwd=tmp_path, check=True)
+    outcomes = {outcome["path"]: outcome for outcome in map(json.loads, done.stdout.splitlines())}
+    assert [text for name, code, path in cases for text in complaints(name, code, outcomes[str(path)])] == []
+    assert len(cases) > 100
 
 
-NAMES = [f"{path.parent.name}/{path.stem}" for path in sorted(HOSTILE.glob("*/*.yaml"))] + list(TEXTS)
+def test_a_child_notices_what_a_spec_may_not_do(tmp_path: Path) -> None:
+    """The watch is not blind: a process that writes, imports and runs something is reported."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import child; from pathlib import Path\n"
+        "seen = []; child.watch(Path(sys.argv[2]), seen)\n"
+        "open(sys.argv[2] + '/pwned', 'w').close(); open('/etc/hostname').close()\n"
+        "import colorsys, os; os.system('true'); print(seen)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(HOSTILE), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    for event in ("pwned w", "/etc/hostname r", "import colorsys", "os.system"):
+        assert event in done.stdout
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_spec_is_refused_and_nothing_else_happens(name: str, outcomes: dict[str, dict[str, Any]]) -> None:
-    outcome = outcomes[name]
-    assert not outcome["failure"]
-    assert outcome["expected"] in outcome["codes"]
-    assert outcome["seconds"] < SECONDS
-    assert outcome["forbidden"] == []
-    assert outcome["longest"] < 20_000
-    assert outcome["works_on"]
+def test_a_spec_reads_no_file_through_a_link_that_leads_out_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "secret.yaml").write_text("netspec: 1\nblocks: {secret: {graph: [relu]}}\n")
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "link.yaml").symlink_to(tmp_path / "secret.yaml")
+    (tmp_path / "specs" / "loop.yaml").symlink_to(tmp_path / "specs" / "loop.yaml")
+    (tmp_path / "specs" / "up").symlink_to(tmp_path)
+    for name in ("link.yaml", "loop.yaml", "up/secret.yaml"):
+        with pytest.raises(SpecError) as caught:
+            netspec.loads(f"{HEAD}imports: [{name}]\ngraph: [secret]", folder=tmp_path / "specs")
+        assert codes(caught)[0] == "outside-folder"
+
+
+@pytest.mark.parametrize("op", ["lstm", "gru", "rnn"])
+def test_an_op_with_a_billion_layers_is_refused(op: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        netspec.loads(f"netspec: 1\ninput: [8, 8]\ngraph: [{{{op}: [8, 1000000000]}}]")
+    assert codes(caught) == ["wrong-type"]
+
+
+def codes(caught: pytest.ExceptionInfo[SpecError]) -> list[str]:
+    return [diagnostic.code for diagnostic in caught.value.diagnostics]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "\ufeff", "%", "- a\n- b", "!!python/none", "&a [*a]", "a: *b", "? [a]\n: b"]
+)
+def test_a_text_that_is_no_spec_gets_a_message(text: str) -> None:
+    with pytest.raises(SpecError):
+        netspec.loads(text)
+
+
+# Checkpoints ---------------------------------------------------------------------------------------------------------
+
+
+class Payload:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def safetensors(header: bytes, length: int | None = None, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def tensor(shape: object, start: int, end: int, dtype: str = "F32") -> bytes:
+    return json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}}).encode()
+
+
+LYING = {
+    "header that is not there": safetensors(b"", 2**63),
+    "header of a terabyte": safetensors(b"{}", 2**40),
+    "header that is no JSON": safetensors(b"{{{{{{{{"),
+    "header of many levels": safetensors(b"[" * 100_000),
+    "offsets beyond the end": safetensors(tensor([2**40], 0, 2**42)),
+    "offsets backwards": safetensors(tensor([1], 4, 0), data=b"\0" * 4),
+    "negative shape": safetensors(tensor([-1], 0, 4), data=b"\0" * 4),
+    "shape of another size": safetensors(tensor([100], 0, 4), data=b"\0" * 4),
+    "shape that overflows": safetensors(tensor([2**62, 2**62], 0, 4), data=b"\0" * 4),
+    "unknown dtype": safetensors(tensor([1], 0, 4, "X99"), data=b"\0" * 4),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", LYING)
+def test_a_safetensors_file_with_a_lying_header_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "lying.safetensors"
+    path.write_bytes(LYING[name])
+    with pytest.raises(SpecError) as caught:
+        read_file(path)
+    assert codes(caught) == ["unreadable-weights"]
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_a_pickle_runs_nothing(protocol: int, tmp_path: Path) -> None:
+    path = tmp_path / "pickle.pth"
+    path.write_bytes(pickle.dumps({"fc.weight": Payload(tmp_path / "pwned")}, protocol))
+    with pytest.raises(SpecError) as caught:
+        read_file(path)
+    assert codes(caught) == ["unreadable-weights"]
+    torch.save({"fc.weight": Payload(tmp_path / "pwned")}, path)
+    with pytest.raises(SpecError) as caught:
+        read_file(path)
+    assert codes(caught) == ["unreadable-weights"]
+    assert not (tmp_path / "pwned").exists()
+
+
+# Limits --------------------------------------------------------------------------------------------------------------
+
+LOW: dict[str, tuple[int, str]] = {
+    "file_bytes": (20, "file-too-large"),
+    "nesting": (2, "too-deep"),
+    "values": (10, "too-many-values"),
+    "extends": (0, "too-many-files"),
+    "imports": (0, "too-many-files"),
+    "items": (3, "value-too-large"),
+    "work": (10, "network-too-large"),
+    "copies": (2, "value-too-large"),
+    "levels": (1, "too-deep"),
+    "nodes": (3, "network-too-large"),
+    "steps": (3, "network-too-large"),
+    "memory": (100, "network-too-large"),
+    "mistakes": (1, "unknown-op"),
+}
+ORDINARY = """netspec: 1
+extends: base.yaml
+imports: [blocks.yaml]
+let: {widths: "range(1, 5)"}
+graph:
+  - {repeat: 3, conv: ["widths[i]", 3]}
+  - held
+"""
+WRONG = ORDINARY + "  - rellu\n  - gellu\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "base.yaml").write_text("netspec: 1\ninput: [3, 32, 32]\ngraph: [relu]\n")
+    (tmp_path / "blocks.yaml").write_text("netspec: 1\nblocks: {held: {graph: [relu, [relu]]}}\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", Limits._fields)
+def test_every_limit_can_be_lowered(name: str, folder: Path) -> None:
+    most, code = LOW[name]
+    assert netspec.loads(ORDINARY, folder=folder).root.size > 3
+    with pytest.raises(SpecError) as caught:
+        netspec.loads(WRONG if name == "mistakes" else ORDINARY, folder=folder, limits=Limits(**{name: most}))
+    assert code in codes(caught)
+    if name == "mistakes":
+        assert len(codes(caught)) == 1
+
+
+def test_limits_can_be_raised() -> None:
+    text = f"{HEAD}graph: [{{repeat: 20000, relu: }}]"
+    with pytest.raises(SpecError):
+        netspec.loads(text)
+    assert netspec.loads(text, limits=Limits(copies=20_000)).root.size == 20_001
+
+
+def test_the_command_line_changes_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    for options, status, text in (
+        (("--limit", "nodes=11"), 1, "12 nodes, more than 11"),
+        (("--limit", "nodes=12", "--limit", "steps=9"), 1, "more than 9 steps"),
+        (("--limit", "nodes=12"), 0, ""),
+        (("--limit", "knots=12"), 2, "argument --limit"),
+        (("--limit", "nodes=many"), 2, "argument --limit"),
+        (("--set", "limits=3"), 1, "see `--input` and `--limit`"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["check", "lenet5", *options])
+        assert (ended.value.code, text in capsys.readouterr().err) == (status, True)
+
+
+def test_levels_beyond_those_of_python_are_refused_too() -> None:
+    blocks = repeated("  b{i}: {{graph: [b{j}]}}\n", 900)
+    text = f"{HEAD}blocks:\n{blocks}  b900: {{graph: [relu]}}\ngraph: [b0]\n"
+    with pytest.raises(SpecError) as caught:
+        netspec.loads(text, limits=Limits(levels=1000))
+    assert codes(caught) == ["too-deep"]
+
+
+def test_fifty_thousand_nodes_pass() -> None:
+    assert (
+        netspec.loads(f"{HEAD}graph: [{{repeat: 8500, graph: [[{{conv: [8, 1]}}, batch_norm], relu]}}]").root.size
+        > 42_500
+    )
+    flat = f"{HEAD}graph:\n" + "- relu\n" * 50_000
+    assert netspec.loads(flat).root.size == 50_000
