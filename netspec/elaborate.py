@@ -21,8 +21,8 @@ from netspec.graph import Body
 from netspec.limits import Limits, TooLarge, charge, limits
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
+from netspec.parts import parse_node
 from netspec.quantities import byte_size
-from netspec.parse import parse_node
 from netspec.scope import Context, Copy, Instance, Level, NodeArgument, Scope, Use, Wiring, count_of
 from netspec.shapes import BYTES, TensorType
 from netspec.source import Scalar, Sequence, Source, is_null
@@ -122,7 +122,7 @@ class Elaborator:
                 context = Context(scope, block.namespace, frozenset()) if own else caller
                 scope[name] = self.parameter(parameter, block.name, value, context)
             except Problem as problem:
-                self.reporter.report(problem.at(span, self.at))
+                self.reporter.report(problem.at(span, self.at, self.uses))
                 failed = True
         return None if failed else scope
 
@@ -166,7 +166,7 @@ class Elaborator:
                     raise unknown_name(value, scope)
                 scope[key.text] = value
             except Problem as problem:
-                self.reporter.report(problem.at(source.span, self.at))
+                self.reporter.report(problem.at(source.span, self.at, self.uses))
                 return None
         instance = self.body(block.body, context, inputs, block.name, root)
         made = instance.target if instance is not None else self.sketch
@@ -199,17 +199,17 @@ class Elaborator:
         try:
             instance = self._instance(spec, context, inputs)
         except Problem as problem:
-            self.reporter.report(problem.at(spec.span, self.at))
+            self.reporter.report(problem.at(spec.span, self.at, self.uses))
         self.instances[key] = instance
         return instance
 
     def _instance(self, spec: NodeSpec, context: Context, inputs: tuple[TensorType, ...]) -> Instance | None:
         if spec.body is not None:
-            if spec.body.kind == "chain":
-                return self.body(spec.body, context, inputs, "chain")
             names = [name.text for name in spec.body.inputs] or ["x"]
             if len(names) != len(inputs):
                 raise Problem("wrong-inputs", f"this group takes {count_of(len(names), 'input')}, got {len(inputs)}")
+            if spec.body.kind == "chain":
+                return self.body(spec.body, context, inputs, "chain")
             inner = context.extended(dict(zip(names, inputs, strict=True)))
             return self.body(spec.body, inner, inputs, spec.body.kind)
         if spec.op is None:
@@ -270,7 +270,7 @@ class Elaborator:
                     value = (value,)
                 values[argument] = value
             except Problem as problem:
-                self.reporter.report(problem.at(source.span, self.at))
+                self.reporter.report(problem.at(source.span, self.at, self.uses))
                 failed = True
         if failed:
             return None
@@ -285,18 +285,18 @@ class Elaborator:
         self.check_memory(name, op, inputs, outputs)
         return Instance(name, op, outputs, cls.output_names)
 
-    def check_memory(
-        self, name: str, op: Op, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]
-    ) -> None:
+    def check_memory(self, name: str, op: Op, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]) -> None:
         """Raise a `Problem` where the parameters of an op, or what it gives, are more than any machine holds."""
         needed = sum(state.bytes for state in op.state(*inputs).values())
         largest = max(outputs, key=attrgetter("bytes"))
+        too_long = any(length > MAX_AXIS for type in outputs for length in type.shape)
+        if not too_long and max(needed, largest.bytes) <= self.limits.memory:
+            return
         notes = (f"its parameters would need {byte_size(needed)}, and what it gives {byte_size(largest.bytes)}",)
-        if any(length > MAX_AXIS for type in outputs for length in type.shape):
+        if too_long:
             raise Problem("value-too-large", f"`{name}` gives {largest}, longer than an axis can be", notes=notes)
-        if max(needed, largest.bytes) > self.limits.memory:
-            message = f"`{name}` needs more than {byte_size(self.limits.memory)} of memory"
-            raise Problem("network-too-large", message, notes=notes)
+        message = f"`{name}` needs more than {byte_size(self.limits.memory)} of memory"
+        raise Problem("network-too-large", message, notes=notes)
 
     def create(self, cls: type[Op], name: str, values: dict[str, Any], context: Context) -> Op:
         key = (cls, tuple((name, type(value), value) for name, value in values.items()))
@@ -379,6 +379,11 @@ class Elaborator:
         origins = [level.origin for level in reversed(self.path)]
         around = [next((str(origin) for origin in origins if isinstance(origin, kind)), "") for kind in (Use, Copy)]
         return ", ".join(filter(None, [".".join(names), *around]))
+
+    @property
+    def uses(self) -> tuple[Span, ...]:
+        """Where the blocks around the node at hand are used, the innermost first."""
+        return tuple(level.origin.span for level in reversed(self.path) if isinstance(level.origin, Use))
 
     @contextmanager
     def inside(self, name: str, origin: Use | Copy | None = None) -> Iterator[None]:

@@ -202,24 +202,8 @@ def scalars(source: Source) -> Iterator[Scalar]:
 # Names ---------------------------------------------------------------------------------------------------------------
 
 _SHAPE_OF = re.compile(r"\b([A-Za-z][A-Za-z0-9_]*)\.[a-z]")
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-CHILD_NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]*|[0-9]{1,6})\Z")
-
 NODE_WORDS = (
     "from", "if", "repeat", "for", "do", "name", "connect", "training_only", "graph", "branches", "merge", "call",
     "inputs", "outputs",
 )  # fmt: skip
 """The words a node may carry besides its op and its arguments; no parameter may have one of these names."""
-
-MODULE_ATTRIBUTES = frozenset((
-    "add_module", "apply", "bfloat16", "buffers", "call_super_init", "children", "compile", "cpu", "cuda", "double",
-    "dump_patches", "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state", "get_parameter",
-    "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia", "named_buffers", "named_children",
-    "named_modules", "named_parameters", "parameters", "register_backward_hook", "register_buffer",
-    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
-    "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
-    "register_module", "register_parameter", "register_state_dict_post_hook", "register_state_dict_pre_hook",
-    "requires_grad_", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to", "to_empty", "train",
-    "training", "type", "xpu", "zero_grad", "T_destination",
-))  # fmt: skip
-"""Attributes of `nn.Module`: a child of that name would break it."""

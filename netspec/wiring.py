@@ -11,9 +11,9 @@ from netspec.diagnostics import Problem, Span, listing, suggest
 from netspec.expressions import Word, fill, loop_names, loop_targets, show, unknown_name, unpack
 from netspec.graph import Body, Node, Output, Value
 from netspec.limits import limits
+from netspec.names import check_copy_name, check_node_name
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
-from netspec.parse import check_copy_name, check_node_name
 from netspec.scope import Context, Copy, Instance, Wiring, count_of
 from netspec.shapes import TensorType
 from netspec.source import Scalar, Sequence
@@ -115,6 +115,9 @@ class BodyBuilder:
             self.fail(Problem("misplaced-word", message), spec.span)
             return None
         node = self.node(item, sources)
+        if "" in self.absent:
+            problem = Problem("empty-node", f"nothing is left of `{self.kind}`: {self.absent['']}")
+            self.fail(problem, spec.repeat.span if spec.repeat else spec.span)
         if node is None or self.failed:
             failed = self.broken.get("")
             self.elaborator.sketch = failed.target if failed and isinstance(failed.target, Body) else None
@@ -126,7 +129,8 @@ class BodyBuilder:
 
     def written(self) -> tuple[Node, ...]:
         """The nodes in the order of the file, a merge last, whatever order they run in."""
-        order = standing([*(item.name for item in self.items), *self.nodes])
+        names = [*(item.name for item in self.items), *self.nodes]
+        order = standing(names) if self.holders else {name: place for place, name in enumerate(dict.fromkeys(names))}
         return tuple(sorted(self.nodes.values(), key=lambda node: order[node.name]))
 
     # Unrolling -------------------------------------------------------------------------------------------------------
@@ -625,7 +629,7 @@ class BodyBuilder:
 
     def fail(self, problem: Problem, span: Span) -> None:
         self.failed = True
-        self.elaborator.reporter.report(problem.at(span, self.elaborator.at))
+        self.elaborator.reporter.report(problem.at(span, self.elaborator.at, self.elaborator.uses))
 
 
 def calls(target: Op | Body, inputs: tuple[TensorType, ...]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from netspec.spec import MODULE_ATTRIBUTES
+from netspec.names import MODULE_ATTRIBUTES
 
 PACKAGE = Path(__file__).parent.parent / "netspec"
 
@@ -22,20 +22,22 @@ LAYERS = [
     {"scope"},
     {"forks"},
     {"parse"},
+    {"parts"},
     {"inherit", "arguments"},
-    {"schedules"},
+    {"schedules", "names"},
     {"catalog", "spec"},
     {"graph", "initializers"},
     {"ops"},
     {"fields", "layout"},
     {"expressions", "source"},
-    {"shapes", "files", "codes", "paths"},
+    {"shapes", "windows", "files", "codes", "paths"},
     {"limits"},
     {"diagnostics", "quantities"},
 ]
 """A module imports from the rows below its own alone. Backends read the graph, and are read by the commands."""
 
-FOR_BACKENDS = {"graph", "paths", "ops", "shapes", "expressions", "files", "quantities", "diagnostics", "fields"}
+FOR_BACKENDS = {"graph", "paths", "ops", "shapes", "windows", "expressions", "files", "quantities"}
+FOR_BACKENDS |= {"diagnostics", "fields"}
 TORCH = {"torch", "torchvision", "safetensors"}
 
 
