@@ -7,7 +7,9 @@ there is and in which words; the scripts in `page_assets` say how it looks and w
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from html import escape
@@ -15,55 +17,101 @@ from pathlib import Path
 from typing import Any
 
 from netspec.backends.captions import Arguments, copies_name, op_text
-from netspec.backends.drawing import held_fold, kind_word, to_drawing
+from netspec.backends.drawing import Depth, Drawing, held_fold, kind_word, to_drawing
 from netspec.backends.folds import Fold, body_folds, dense_copies
 from netspec.backends.palette import DARK, LIGHT
+from netspec.backends.receptive import ReceptiveFields
 from netspec.backends.summary import COUNTING_RULE
-from netspec.diagnostics import SourceFile, Span
+from netspec.diagnostics import Span
 from netspec.expressions import show
 from netspec.graph import Body, Graph, Node, node_macs, node_parameters, node_state
 from netspec.ops.base import Op
+from netspec.windows import Reach, Reaches
 
 _ASSETS = Path(__file__).parent / "page_assets"
 _LIBRARY, _LICENSE = "vendor/dagre.min.js", "vendor/dagre.LICENSE.txt"
-_SCRIPTS = ("model.js", "layout.js", "scene.js", "panel.js", "export.js", "main.js")
+_MOST_FIELDS = 20_000  # nodes whose receptive fields are worked out, each on its own
+_SCRIPTS = ("model.js", "plan.js", "layout.js", "scene.js", "view.js", "panel.js", "export.js", "main.js")
 
 
-def to_page(graph: Graph) -> str:
-    """The page of a graph as HTML text."""
+def to_page(graph: Graph, depth: Depth = "block", open: Sequence[str] = (), close: Sequence[str] = ()) -> str:
+    """The page of a graph as HTML text. It begins with what is open in a drawing with these arguments."""
     license, library = _asset(_LICENSE), _asset(_LIBRARY).partition("//# sourceMappingURL")[0]
     scripts = [f"/*!\n{license}*/\n{library}", *map(_asset, _SCRIPTS)]
     hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    page = _asset("page.html")
-    for mark, text in {
-        "{{title}}": escape(graph.name),
-        "{{hashes}}": hashes,
-        "{{style}}": _asset("page.css"),
-        "{{scripts}}": "\n".join(f"<script>{script}</script>" for script in scripts),
-        "{{data}}": _embedded(to_page_data(graph)),  # last, so that nothing in a spec is taken for a mark
-    }.items():
-        page = page.replace(mark, text)
-    return page
+    parts = {
+        "title": escape(graph.name),
+        "hashes": hashes,
+        "style": _asset("page.css"),
+        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+        "data": _embedded(to_page_data(graph, to_drawing(graph, depth, open, close))),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _asset("page.html"))
 
 
-def to_page_data(graph: Graph) -> dict[str, Any]:
-    """What the page knows of a graph, as plain data: bodies, ops and files, each once."""
-    drawing = to_drawing(graph)
+def to_page_data(graph: Graph, drawing: Drawing) -> dict[str, Any]:
+    """What the page knows of a graph, as plain data: bodies, ops and files, each once. A drawing says what is open."""
     tables = _Tables(graph)
     root = tables.body(graph.root)
-    parents = {box.id.rpartition(".")[0] for box in drawing.boxes()}
+    fields, field_of = _fields(graph)
+    opened = {box.id[: dot.start()] for box in drawing.boxes() for dot in re.finditer(r"\.", box.id)}
     return {
         "name": graph.name,
         "about": graph.about,
         "subtitle": drawing.subtitle,
         "rule": COUNTING_RULE,
-        "open": sorted(parents - {""}),
+        "open": sorted(opened),
         "root": root,
         "bodies": tables.bodies,
         "ops": tables.ops,
         "files": tables.files,
+        "fields": fields,
+        "fieldOf": field_of,
         "palettes": {"light": asdict(LIGHT), "dark": asdict(DARK)},
     }
+
+
+_Facts = tuple[tuple[str, str], ...]
+
+
+def _fields(graph: Graph) -> tuple[list[_Facts], list[int]]:
+    """What there is to say of receptive fields, each once, and which of it is true of each node in the order of `walk`.
+
+    A sketch of a wrong spec has none, and a network of very many nodes goes without.
+    """
+    known: dict[_Facts, int] = {}
+    if not graph.root.outputs or graph.root.size > _MOST_FIELDS:
+        return [], []
+    fields = ReceptiveFields(graph)
+    several = len(graph.inputs) > 1
+    places = [known.setdefault(_facts(fields.of(route), several), len(known)) for route in _routes(graph.root)]
+    return list(known), places
+
+
+def _routes(body: Body, above: tuple[Node, ...] = ()) -> Iterator[tuple[Node, ...]]:
+    for node in body.nodes:
+        route = (*above, node)
+        yield route
+        if isinstance(node.target, Body) and not node.shares:
+            yield from _routes(node.target, route)
+
+
+def _facts(fields: dict[str, Reaches], several: bool) -> _Facts:
+    """Receptive field, stride and center as pairs of a label and a text; channels, which are all seen, are left out."""
+    facts = []
+    for name, parts in fields.items():
+        axes = parts[1:] if len(parts) > 1 else parts
+        extents = [part for part in axes if isinstance(part, Reach)]
+        label = f"receptive field in {name}" if several else "receptive field"
+        if None in axes:
+            facts.append((label, "not known: positions were rearranged"))
+        elif not extents:
+            facts.append((label, "whole input"))
+        else:
+            facts.append((label, "×".join(str(part.size) if isinstance(part, Reach) else "all" for part in axes)))
+            facts.append(("field moves by", "×".join(str(part.stride) for part in extents)))
+            facts.append(("first field around", ", ".join(f"{float(part.center):g}" for part in extents)))
+    return tuple(facts)
 
 
 def _asset(name: str) -> str:
@@ -89,8 +137,10 @@ class _Tables:
         self.rows: dict[Any, int] = {}
 
     def body(self, body: Body) -> int:
-        """The row of a body, behind those of the bodies in it. Values are pairs of a node and its output, or of -1
-        and an input."""
+        """The row of a body, behind those of the bodies in it.
+
+        A value is a pair: the place of a node and the position of its output, or -1 and the position of an input.
+        """
         if id(body) in self.rows:
             return self.rows[id(body)]
         values = {value: (-1, position) for position, value in enumerate(body.inputs)}

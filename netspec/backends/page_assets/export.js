@@ -6,7 +6,7 @@ const MOST_PIXELS = 12000; // along one side of a PNG, within what browsers can 
 
 function pictureOf(scene, network, legend) {
   const { palette } = scene;
-  const rows = legend.map(({ name }) => name);
+  const rows = [...legend.rows.map(({ name }) => name), ...legend.edges.map((kind) => EDGE_NAMES[kind])];
   const side = rows.length ? 40 + Math.max(...rows.map((name) => textWidth(name, 12))) : 0;
   const head = 76;
   const titles = [textWidth(network.name, 20, true), ...network.subtitle.map((line) => textWidth(line, 12))];
@@ -22,15 +22,21 @@ function pictureOf(scene, network, legend) {
   const picture = svgElement("g", { transform: `translate(${MARGIN} ${MARGIN + head})` });
   picture.append(scene.root.cloneNode(true));
   for (const element of picture.querySelectorAll("*")) {
-    for (const name of ["id", "role", "class", "data-entry", ...element.getAttributeNames().filter((n) => n.startsWith("aria-"))]) {
-      element.removeAttribute(name);
-    }
+    const own = element.getAttributeNames().filter((name) => /^(id|role|class|data-entry|aria-.*)$/.test(name));
+    own.forEach((name) => element.removeAttribute(name));
   }
-  const key = svgElement("g", { transform: `translate(${width - MARGIN - side + 24} ${MARGIN + head})`, "font-size": 12 });
-  legend.forEach(({ name, fill, line }, i) => {
+  const corner = `translate(${width - MARGIN - side + 24} ${MARGIN + head})`;
+  const key = svgElement("g", { transform: corner, "font-size": 12 });
+  legend.rows.forEach(({ fill, line }, i) => {
     key.append(svgElement("rect", { y: 20 * i, width: 13, height: 13, rx: 3, fill, stroke: line }));
-    key.append(svgElement("text", { x: 20, y: 20 * i + 11, fill: palette.text }, name));
   });
+  legend.edges.forEach((kind, i) => {
+    const y = 20 * (legend.rows.length + i) + 6.5;
+    const dashes = kind === "auxiliary" ? { "stroke-dasharray": "4 3" } : {};
+    const look = { stroke: palette.edges[kind], "stroke-width": 1.6, ...dashes };
+    key.append(svgElement("line", { x2: 13, y1: y, y2: y, ...look }));
+  });
+  rows.forEach((name, i) => key.append(svgElement("text", { x: 20, y: 20 * i + 11, fill: palette.text }, name)));
   svg.append(picture, key);
   return { text: new XMLSerializer().serializeToString(svg), width, height };
 }

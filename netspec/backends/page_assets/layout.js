@@ -1,8 +1,14 @@
 "use strict";
-// Where everything stands. What is open becomes items with sizes; dagre lays out what branches, and what is between two
-// items that everything passes through is laid out by itself, so that a long network costs no more than its parts.
+// Where everything stands. dagre lays out what branches. What is between two items that everything passes through is
+// laid out by itself, so that a long network costs no more than its parts.
 
-const SIZE = { title: 13, line: 11.5, label: 10.5, row: 16, pad: 14, least: 132, gap: 32, portGap: 15, side: 18 };
+const SIZE = {
+  title: 13, line: 11.5, label: 10.5, // of letters
+  row: 16, pad: 14, least: 132, even: 240, // of boxes; up to `even`, those of one group are equally wide
+  gap: 32, foot: 14, side: 18, words: 27, // between boxes; at the foot, the sides and the words of a frame
+  corner: 14, apart: 12, // how far ends of edges stay from corners, and from each other
+};
+const HEAD = { title: 26, text: 42 }; // room for the words of a frame
 const FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif";
 const LONGEST_LINE = 300;
 
@@ -18,172 +24,6 @@ const textWidth = (() => {
     return known.get(key);
   };
 })();
-
-// The items of what is open, nested: boxes, frames, terminals and ports. `takes` and `gives` name values in their body.
-class Planner {
-  constructor(network, open) {
-    this.network = network;
-    this.open = open;
-  }
-
-  whole() {
-    const { top } = this.network;
-    const items = this.bodyItems(top, "", false);
-    const placed = [];
-    const inputs = top.inputs.map(([name, type], place) => terminal("input", name, top.inputs.length, type, {
-      gives: [`-1:${place}`],
-    }));
-    for (const item of items) {
-      for (const input of inputs) {
-        if (!placed.includes(input) && item.takes.some((value) => input.gives.includes(value))) placed.push(input);
-      }
-      placed.push(item);
-      this.outputs(top, item.gives).forEach((output) => placed.push(output));
-    }
-    const loose = inputs.filter((input) => !placed.includes(input));
-    const passed = this.outputs(top, inputs.flatMap((input) => input.gives));
-    return { items: [...loose, ...placed, ...passed], types: typesOf(top), key: "whole" };
-  }
-
-  outputs(top, values) {
-    const found = top.outputs.map(([name, node, output, training]) => ({ name, value: `${node}:${output}`, training }));
-    return found.filter(({ value }) => values.includes(value)).map(({ name, value, training }) =>
-      terminal("output", name, found.length, typesOf(top)(value), { takes: [value], training }));
-  }
-
-  bodyItems(body, prefix, training) {
-    return body.folds.map((fold) => this.foldItem(body, fold, prefix, training));
-  }
-
-  foldItem(body, fold, prefix, training) {
-    if (fold.units.length === 1) return this.unitItem(body, fold.units[0], prefix, training);
-    const key = foldKey(prefix, body, fold);
-    const places = fold.units.flat();
-    const first = body.nodes[places[0]];
-    const common = {
-      ...links(body, places),
-      key,
-      path: prefix + first.name,
-      toggle: key,
-      copies: fold.units.length,
-      name: fold.name,
-      ...this.common(body, places, prefix, training),
-    };
-    if (!this.open.has(key)) {
-      const unit = fold.dense ? fold.units[0].slice(0, 1) : fold.units[0];
-      const item = this.unitBox(body, unit, prefix, common, fold.text);
-      if (fold.dense) item.lines.unshift({ text: "densely connected" });
-      return item;
-    }
-    const units = fold.dense ? places.map((place) => [place]) : fold.units;
-    const title = heading(fold.name, first.word || "", fold.units.length);
-    return this.frame(common, { title, text: fold.dense ? "densely connected" : "copies" }, {
-      items: units.map((unit) => this.unitItem(body, unit, prefix, training)),
-      inputs: common.takes,
-      outputs: used(body, places, common.gives),
-      types: typesOf(body),
-      key: `${body.places.size}f${body.folds.indexOf(fold)}b${this.network.bodies.indexOf(body)}`,
-    });
-  }
-
-  unitItem(body, unit, prefix, training) {
-    const node = body.nodes[unit[0]];
-    const path = prefix + node.name;
-    const common = {
-      ...links(body, unit),
-      key: path,
-      path,
-      toggle: this.network.opens(node) ? path : null,
-      copies: 1,
-      name: node.name,
-      ...this.common(body, unit, prefix, training),
-    };
-    if (!common.toggle || !this.open.has(path)) return this.unitBox(body, unit, prefix, common, node.text);
-    const inner = this.network.inside(node);
-    const text = inner.folds[0].units.length > 1 && inner.folds.length === 1 ? "" : node.text;
-    return this.frame(common, { title: heading(node.name, node.word), text }, {
-      items: this.bodyItems(inner, path + ".", common.training),
-      inputs: inner.inputs.map((_, place) => `-1:${place}`),
-      outputs: inner.outputs.map(([, from, output]) => `${from}:${output}`),
-      types: typesOf(inner),
-      key: `b${node.body}`,
-    });
-  }
-
-  common(body, places, prefix, training) {
-    const nodes = places.map((place) => body.nodes[place]);
-    return {
-      training: training || Boolean(nodes[0].training),
-      cost: costs(nodes, training),
-      stands: new Set(nodes.map((node) => prefix + node.name)),
-    };
-  }
-
-  // One box: ops that follow each other, or a closed block.
-  unitBox(body, unit, prefix, common, text) {
-    const first = body.nodes[unit[0]];
-    const path = prefix + first.name;
-    let parts = unit.map((place) => ({ node: body.nodes[place], path: prefix + body.nodes[place].name }));
-    if (first.strip) parts = this.network.strip(first, path);
-    const lead = parts[0].node;
-    const isOp = lead.op !== undefined;
-    const leadText = this.network.text(lead);
-    const title = isOp
-      ? opHeading(common.name, leadText, common.copies)
-      : heading(common.name, first.word || first.kind, common.copies);
-    const lines = isOp
-      ? parts.slice(1).map(({ node, path }) => ({ text: this.network.text(node), path }))
-      : text ? [{ text }] : [];
-    if (common.cost.parameters) {
-      lines.push({ text: `${short(common.cost.parameters)} params${common.copies > 1 ? " in all" : ""}` });
-    }
-    if (first.training) lines.push({ text: "training only" });
-    parts.forEach((part) => common.stands.add(part.path));
-    return { ...common, type: "box", title, lines, category: this.network.category(lead) };
-  }
-
-  frame(common, words, group) {
-    const ports = (values, side) => values.map((value) => ({
-      type: "port",
-      key: `${common.key}|${side}`,
-      takes: side === "out" ? [value] : [],
-      gives: side === "in" ? [value] : [],
-    }));
-    group.items = [...ports(group.inputs, "in"), ...group.items, ...ports(group.outputs, "out")];
-    return { ...common, type: "frame", ...words, group };
-  }
-}
-
-function terminal(side, name, count, type, more) {
-  const title = count === 1 ? side : `${side} ${name}`;
-  return {
-    type: "terminal", key: `${side}:${name}`, title, shape: type, lines: [], category: "terminal",
-    takes: [], gives: [], cost: costs([], false), ...more,
-  };
-}
-
-const typesOf = (body) => (value) => {
-  const [place, output] = value.split(":").map(Number);
-  return place < 0 ? body.inputs[output][1] : body.nodes[place].outputs[output];
-};
-
-// What some nodes of a body take from outside and give, as names of values.
-function links(body, places) {
-  const own = new Set(places);
-  const takes = places.flatMap((place) => body.nodes[place].inputs.filter(([from]) => !own.has(from)));
-  const gives = places.flatMap((place) => body.nodes[place].outputs.map((_, output) => `${place}:${output}`));
-  const named = takes.map(([from, output]) => `${from}:${output}`);
-  return { takes: places.length > 1 ? [...new Set(named)] : named, gives };
-}
-
-function used(body, places, gives) {
-  const own = new Set(places);
-  const outside = new Set(body.outputs.map(([, from, output]) => `${from}:${output}`));
-  body.nodes.forEach((node, place) => {
-    if (!own.has(place)) node.inputs.forEach(([from, output]) => outside.add(`${from}:${output}`));
-  });
-  return gives.filter((value) => outside.has(value));
-}
 
 // Sizes -----------------------------------------------------------------------------------------------------------
 
@@ -217,6 +57,16 @@ function measure(item) {
   item.inX = item.outX = item.width / 2;
 }
 
+// Boxes beside and below each other are of one width, as long as none is very wide.
+function even(items) {
+  const boxes = items.filter(({ type }) => type === "box");
+  const widest = Math.min(SIZE.even, Math.max(0, ...boxes.map(({ width }) => width)));
+  for (const box of boxes) {
+    box.width = Math.max(box.width, widest);
+    box.inX = box.outX = box.width / 2;
+  }
+}
+
 // Groups ----------------------------------------------------------------------------------------------------------
 
 class Layouts {
@@ -231,28 +81,35 @@ class Layouts {
       if (item.type === "frame") this.frame(item);
       else measure(item);
     }
-    const key = `${group.key}(${group.items.map((item) => `${item.layout?.number ?? item.copies ?? ""}${item.training ? "t" : ""}`).join()})`;
+    even(group.items);
+    const state = (item) => `${item.layout?.number ?? item.copies ?? ""}${item.training ? "t" : ""}`;
+    const key = `${group.key}h${group.head}(${group.items.map(state).join()})`;
     if (!this.known.has(key)) this.known.set(key, { ...place(group), number: `#${(this.count += 1)}` });
     return this.known.get(key);
   }
 
   frame(item) {
+    item.group.head = item.text ? HEAD.text : HEAD.title;
     const layout = (item.layout = this.group(item.group));
-    const words = textWidth(item.title, SIZE.title, true) + 46;
-    const text = item.text ? textWidth(item.text, SIZE.line) + 36 : 0;
-    item.width = Math.ceil(Math.max(layout.width + 2 * SIZE.side, words, text));
+    const title = textWidth(item.title, SIZE.title, true);
+    const text = item.text ? textWidth(item.text, SIZE.line) : 0;
+    const words = SIZE.words + Math.max(title, text) + 10;
+    const ports = item.group.items.map((inner, i) => ({ inner, x: layout.places[i].x }));
+    const xs = (side) => ports.filter(({ inner }) => isPort(inner, side)).map(({ inner, x }) => [inner.number, x]);
+    // The words end before what enters, unless they are long.
+    const entry = Math.min(layout.width / 2, ...xs("in").map(([, x]) => x));
+    const beside = words <= SIZE.even ? 2 * (words - entry) + layout.width : 0;
+    item.width = Math.ceil(Math.max(layout.width + 2 * SIZE.side, words, beside));
     item.offsetX = (item.width - layout.width) / 2;
-    item.offsetY = item.text ? 26 : 12;
-    item.height = layout.height + item.offsetY + 2;
-    const xs = (side) => layout.places.filter((_, i) => isPort(item.group.items[i], side)).map(({ x }) => x);
-    item.inXs = xs("in").map((x) => x + item.offsetX);
-    item.outXs = xs("out").map((x) => x + item.offsetX);
-    item.inX = item.inXs.length === 1 ? item.inXs[0] : item.width / 2;
-    item.outX = item.outXs.length === 1 ? item.outXs[0] : item.width / 2;
+    item.height = layout.height;
+    const shifted = (side) => new Map(xs(side).map(([number, x]) => [number, x + item.offsetX]));
+    const middle = (found) => (found.size === 1 ? [...found.values()][0] : item.width / 2);
+    Object.assign(item, { inXs: shifted("in"), outXs: shifted("out") });
+    Object.assign(item, { inX: middle(item.inXs), outX: middle(item.outXs) });
   }
 }
 
-const isPort = (item, side) => item.type === "port" && (side === "in" ? item.gives.length : item.takes.length) > 0;
+const isPort = (item, side) => item.type === "port" && item.side === side;
 
 // Edges between items, as positions in the list, each with the port it leaves and enters.
 function edgesOf({ items, types }) {
@@ -263,11 +120,14 @@ function edgesOf({ items, types }) {
     const maker = makers.get(value);
     if (!maker) return;
     const inner = items[maker.source].type === "port" || item.type === "port";
-    edges.push({ ...maker, target, place, label: inner ? "" : types(value) });
+    const times = item.type === "box" ? item.takes.filter((other) => other === value).length : 1;
+    if (times > 1 && item.takes.indexOf(value) < place) return; // one line for a value that is taken twice
+    edges.push({ ...maker, target, place, label: inner ? "" : `${times > 1 ? `${times} × ` : ""}${types(value)}` });
   }));
   return edges;
 }
 
+// Say of each edge whether it is a shortcut past items that another way visits, or belongs to training alone.
 function classify(edges, items) {
   const leaving = items.map(() => []);
   const entering = items.map(() => 0);
@@ -309,14 +169,15 @@ function place(group) {
     jumped[target] -= 1;
   }
   let over = 0;
-  const cuts = items.map((_, i) => i).filter((i) => (over += jumped[i]) === 0);
+  const alone = (item) => item.type !== "port" || items.filter((other) => isPort(other, item.side)).length === 1;
+  const cuts = range(0, items.length).filter((i) => (over += jumped[i]) === 0 && alone(items[i]));
   const places = new Array(items.length);
   const stretches = [[-1, cuts[0] ?? items.length], ...cuts.map((cut, i) => [cut, cuts[i + 1] ?? items.length])];
   const from = stretches.map(() => []);
   const starts = new Array(items.length).fill(0);
   stretches.forEach(([start, end], number) => range(Math.max(start, 0), end).forEach((i) => (starts[i] = number)));
   edges.forEach((edge) => from[starts[edge.source]].push(edge));
-  let [x, y] = [0, 0]; // where the stretch begins: the middle below its first item
+  let [x, y] = [0, isPort(items[0], "in") ? 0 : group.head ?? 0]; // where the stretch begins: below its first item
   stretches.forEach(([start, end], number) => {
     if (start >= 0) {
       const item = items[start];
@@ -324,81 +185,149 @@ function place(group) {
       x = places[start].x + item.outX;
       y += item.height;
     }
-    const size = stretch(items, from[number], start, end, places, x, y);
+    const size = stretch(group, from[number], start, end, places, x, y);
     x = size.x;
     y = size.y;
   });
-  for (const edge of edges) {
-    const [source, target] = [items[edge.source], items[edge.target]];
-    const [first, last] = [places[edge.source], places[edge.target]];
-    const leave = source.outXs?.length > 1 ? outPort(source, edge) : source.outX;
-    const enter = target.inXs?.length > 1 ? target.inXs[edge.place] : target.inX;
-    edge.points = [
-      [first.x + leave, first.y + source.height],
-      ...(edge.points || []),
-      [last.x + enter, last.y],
-    ];
-    if (edge.label && !edge.at) edge.at = [edge.points[0][0] + 6, (edge.points[0][1] + last.y) / 2];
-  }
-  return bounded(items, places, edges);
+  attach(items, places, edges);
+  const layout = bounded(items, places, edges);
+  return isPort(items.at(-1), "out") ? layout : { ...layout, height: layout.height + (group.head ? SIZE.foot : 0) };
 }
 
-const outPort = (frame, edge) => frame.outXs[edge.port] ?? frame.outX;
+// Give every edge its two ends. At a port it is that of the port; along a box ends spread, each near where it leads.
+function attach(items, places, edges) {
+  for (const edge of edges) edge.points ??= [];
+  const ends = (i, side, edge, toward) => {
+    const [item, place] = [items[i], places[i]];
+    const port = side === "out" ? item.outXs?.get(edge.port) : item.inXs?.get(edge.place);
+    const fixed = port ?? (item.type === "port" ? 0 : undefined);
+    return { edge, item, place, fixed, toward };
+  };
+  const leaving = items.map(() => []);
+  const entering = items.map(() => []);
+  for (const edge of edges) {
+    const [next, before] = [edge.points[0]?.[0], edge.points.at(-1)?.[0]];
+    leaving[edge.source].push(ends(edge.source, "out", edge, next ?? places[edge.target].x + items[edge.target].inX));
+    const above = before ?? places[edge.source].x + items[edge.source].outX;
+    entering[edge.target].push(ends(edge.target, "in", edge, above));
+  }
+  // Where ends that lead to the left and to the right stand on one side of an item, in that order and apart.
+  const along = (found) => {
+    found.sort((a, b) => a.toward - b.toward);
+    const xs = found.map(({ item, place, fixed, toward }) => fixed !== undefined
+      ? place.x + fixed
+      : Math.min(Math.max(toward, place.x + SIZE.corner), place.x + item.width - SIZE.corner));
+    for (let i = 1; i < xs.length; i += 1) {
+      if (found[i].fixed === undefined) xs[i] = Math.max(xs[i], xs[i - 1] + SIZE.apart);
+    }
+    const most = found[0] && found[0].place.x + found[0].item.width - SIZE.corner;
+    for (let i = xs.length - 1; i >= 0; i -= 1) {
+      if (found[i].fixed === undefined) xs[i] = Math.min(xs[i], i === xs.length - 1 ? most : xs[i + 1] - SIZE.apart);
+    }
+    return xs;
+  };
+  leaving.forEach((found) => along(found).forEach((x, i) => (found[i].edge.start = x)));
+  entering.forEach((found) => along(found).forEach((x, i) => (found[i].edge.end = x)));
+  for (const edge of edges) {
+    const [first, last] = [places[edge.source].y + items[edge.source].height, places[edge.target].y];
+    edge.points = [[edge.start, first], ...edge.points, [edge.end, last]];
+    if (edge.label) edge.at ??= [edge.start + 6, (first + last) / 2];
+  }
+}
+
+const RANKS = { ranksep: 34, nodesep: 26, edgesep: 14 };
 
 // Place what is between two items that everything passes through. Returns where the second begins.
-function stretch(items, edges, start, end, places, x, y) {
+function stretch(group, edges, start, end, places, x, y) {
+  const { items, head = 0 } = group;
   const bottom = end === items.length;
-  if (end - start === 1 && (edges.length < 2 || bottom)) {
-    if (bottom) return { x, y };
-    const near = [items[start], items[end]].some((item) => item?.type === "port");
-    return { x, y: start < 0 ? y : y + (near ? SIZE.portGap : SIZE.gap) };
-  }
-  const graph = new dagre.graphlib.Graph({ multigraph: true });
-  graph.setGraph({ ranksep: 28, nodesep: 26, edgesep: 14 });
-  const name = (i) => (i <= start ? "start" : i >= end ? "end" : `${i}`);
-  graph.setNode("start", { width: 0, height: 0 });
-  graph.setNode("end", { width: 0, height: 0 });
-  for (let i = start + 1; i < end; i += 1) graph.setNode(name(i), { width: items[i].width, height: items[i].height });
-  const ends = { source: new Set(), target: new Set() };
-  edges.forEach((edge, i) => {
-    ends.source.add(edge.source);
-    ends.target.add(edge.target);
-    const width = edge.label ? textWidth(edge.label, SIZE.label) + 4 : 0;
-    const weight = edge.kind === "shortcut" || edge.kind === "auxiliary" ? 1 : 4;
-    graph.setEdge(name(edge.source), name(edge.target), { width, height: 1, labelpos: "r", labeloffset: 6, weight }, `${i}`);
-  });
-  for (let i = start + 1; i < end; i += 1) {
-    const pinned = { width: 0, height: 0, weight: items[i].type === "port" ? 100 : 0 };
-    if (!ends.target.has(i)) graph.setEdge("start", name(i), { ...pinned }, `top${i}`);
-    if (!ends.source.has(i)) graph.setEdge(name(i), "end", { ...pinned }, `bottom${i}`);
-  }
-  dagre.layout(graph);
-  const top = graph.node("start");
-  const open = start < 0 ? Math.min(...range(start + 1, end).map((i) => graph.node(name(i)).y - items[i].height / 2)) : top.y;
-  const [dx, dy] = [x - top.x, y - open];
-  const heights = new Map();
-  for (let i = start + 1; i < end; i += 1) {
-    const node = graph.node(name(i));
-    places[i] = { x: node.x - node.width / 2 + dx, y: node.y - node.height / 2 + dy };
+  if (end - start > 1 || (edges.length > 1 && !bottom)) return branches(group, edges, start, end, places, x, y);
+  if (start < 0 || bottom) return { x, y };
+  if (isPort(items[start], "in")) return { x, y: y + head + SIZE.foot };
+  return { x, y: y + (isPort(items[end], "out") ? SIZE.foot : SIZE.gap) };
+}
+
+// Place items of which some stand beside others.
+function branches({ items, head = 0 }, edges, start, end, places, x, y) {
+  const between = range(start + 1, end);
+  const bottom = end === items.length;
+  // Where nothing between leads on, the way to the end is straight, and what is between stands beside it.
+  const onward = edges.filter((edge) => edge.target === end);
+  const aside = start >= 0 && onward.length === 1 && onward[0].source === start;
+  const laid = edges.filter((edge) => !aside || edge !== onward[0]);
+  const graph = layered(items, laid, start, end);
+  const nodes = between.map((i) => graph.node(`${i}`));
+  const [first, last] = [graph.node("start"), graph.node("end")];
+  const top = start < 0 ? Math.min(...nodes.map((node) => node.y - node.height / 2)) : first.y;
+  const room = isPort(items[Math.max(start, 0)], "in") ? head - RANKS.ranksep / 2 : 0;
+  const left = Math.min(...nodes.map((node) => node.x - node.width / 2));
+  const dx = x - (aside ? left - textWidth(onward[0].label, SIZE.label) - 2 * SIZE.side : first.x);
+  const dy = y - top + room;
+  const heights = new Map(); // of rows, by their middle
+  between.forEach((i, place) => {
+    const node = nodes[place];
+    places[i] = { x: node.x - node.width / 2 + dx, y: isPort(items[i], "in") ? y : node.y - node.height / 2 + dy };
     const row = Math.round(node.y);
     heights.set(row, Math.max(heights.get(row) || 0, node.height));
-  }
-  edges.forEach((edge, i) => {
-    const laid = graph.edge(name(edge.source), name(edge.target), `${i}`);
-    // Within a row an edge is upright, so that it passes tall items by; it moves sideways between rows.
-    edge.points = laid.points.slice(1, -1).flatMap((point) => {
-      const half = (heights.get(Math.round(point.y)) || 0) / 2;
-      return half ? [[point.x + dx, point.y + dy - half], [point.x + dx, point.y + dy + half]] : [[point.x + dx, point.y + dy]];
-    });
-    if (edge.label) edge.at = [laid.x + dx - laid.width / 2 + 3, laid.y + dy];
   });
-  const last = graph.node("end");
-  if (!bottom) return { x: last.x + dx, y: last.y + dy };
-  return { x, y: Math.max(...range(start + 1, end).map((i) => places[i].y + items[i].height)) };
+  for (const edge of laid) {
+    const route = graph.edge(...endsOf(edge, start, end), edge.id);
+    // Within a row an edge is upright, so that it passes tall items by; it moves sideways between rows.
+    edge.points = route.points.slice(1, -1).flatMap((point) => {
+      const half = (heights.get(Math.round(point.y)) || 0) / 2;
+      const [across, down] = [point.x + dx, point.y + dy];
+      return half ? [[across, down - half], [across, down + half]] : [[across, down]];
+    });
+    if (isPort(items[edge.source], "in")) edge.points.unshift([start < 0 ? edge.points[0][0] : x, y + room]);
+    if (edge.label) edge.at = [route.x + dx - route.width / 2 + 3, route.y + dy - 3];
+  }
+  if (!bottom) return { x: aside ? x : last.x + dx, y: last.y + dy };
+  return { x, y: Math.max(...between.map((i) => places[i].y + items[i].height)) };
+}
+
+function endsOf({ source, target }, start, end) {
+  return [source <= start ? "start" : `${source}`, target >= end ? "end" : `${target}`];
+}
+
+// The items between two others in rows, by dagre. Where it drifts sideways, the narrowest of its other ways is taken.
+function layered(items, edges, start, end) {
+  const laidOut = (align) => {
+    const graph = new dagre.graphlib.Graph({ multigraph: true });
+    graph.setGraph({ ...RANKS, align });
+    graph.setNode("start", { width: 0, height: 0 });
+    graph.setNode("end", { width: 0, height: 0 });
+    // From the last to the first, which dagre puts from the right to the left; shortcuts to the right of all.
+    const between = range(start + 1, end).reverse();
+    for (const i of between) graph.setNode(`${i}`, { width: items[i].width, height: items[i].height });
+    const shortcut = (edge) => Number(edge.kind === "shortcut");
+    edges.sort((a, b) => shortcut(b) - shortcut(a) || b.target - a.target);
+    edges.forEach((edge, i) => {
+      edge.id = `${i}`;
+      const width = edge.label ? textWidth(edge.label, SIZE.label) + 4 : 0;
+      const weight = edge.kind === "main" ? 4 : 1;
+      const label = { width, height: 1, labelpos: "r", labeloffset: 6, weight };
+      graph.setEdge(...endsOf(edge, start, end), label, edge.id);
+    });
+    // Ports stand in the first row and in the last, and nothing stands above the one or below the other.
+    const [left, entered] = [new Set(edges.map(({ source }) => source)), new Set(edges.map(({ target }) => target))];
+    for (const i of between) {
+      const tie = { width: 0, height: 0, weight: items[i].type === "port" ? 100 : 0 };
+      if (!entered.has(i)) graph.setEdge("start", `${i}`, { ...tie }, "tie");
+      if (!left.has(i)) graph.setEdge(`${i}`, "end", { ...tie }, "tie");
+    }
+    dagre.layout(graph);
+    return graph;
+  };
+  const graph = laidOut();
+  const widest = Math.max(...range(start + 1, end).map((i) => items[i].width), 0);
+  if (Math.abs(graph.node("start").x - graph.node("end").x) <= widest) return graph;
+  const found = [graph, laidOut("UL"), laidOut("UR")];
+  return found.reduce((best, other) => (other.graph().width < best.graph().width ? other : best));
 }
 
 const range = (start, end) => Array.from({ length: Math.max(end - start, 0) }, (_, i) => start + i);
 
+// Everything moved to the right of zero, with the size it takes.
 function bounded(items, places, edges) {
   let [left, right, bottom] = [Infinity, -Infinity, 0];
   const include = (x, y) => {

@@ -5,6 +5,14 @@ class Network {
   constructor(data) {
     Object.assign(this, data);
     this.top = data.bodies[data.root];
+    for (const body of data.bodies) {
+      body.starts = []; // how many nodes come before each in the order of `walk`
+      body.size = 0;
+      for (const node of body.nodes) {
+        body.starts.push(body.size);
+        body.size += 1 + (node.body === undefined || node.shares ? 0 : this.bodies[node.body].size);
+      }
+    }
     for (const body of data.bodies) body.places = new Map(body.nodes.map((node, place) => [node.name, place]));
   }
 
@@ -20,6 +28,11 @@ class Network {
 
   text(node) {
     return node.op === undefined ? node.text : this.ops[node.op].text;
+  }
+
+  // A node in a few words.
+  words(node) {
+    return node.op === undefined ? heading(node.word || "group", node.text) : this.text(node);
   }
 
   // The stations on the way to a path, outermost first; none where there is no such node. Names may have dots.
@@ -45,6 +58,13 @@ class Network {
       body = this.inside(node);
     }
     return stations;
+  }
+
+  // What is known of the receptive field of the last node of a route, as pairs of a label and a text.
+  field(route) {
+    if (!this.fieldOf.length || route.slice(0, -1).some(({ node }) => node.shares)) return [];
+    const before = route.reduce((sum, { body, place }) => sum + body.starts[place], route.length - 1);
+    return this.fields[this.fieldOf[before]];
   }
 
   // Every node with its path, parents first; a node that shares another's module ends there.

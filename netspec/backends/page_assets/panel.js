@@ -15,8 +15,9 @@ const CONTEXT = 2; // lines around those of a node
 function describe(network, path) {
   const { node, training } = network.route(path).at(-1);
   const cost = costs([node], training);
-  const counts = ["parameters", "macs"].filter((name) => cost[name]).map((name) => `${COSTS[name].show(cost[name])} ${COSTS[name].name}`);
-  return [path, heading(node.kind, node.op === undefined ? node.text : network.text(node).replace(`${node.kind} `, "")),
+  const some = ["parameters", "macs"].filter((name) => cost[name]);
+  const counts = some.map((name) => `${COSTS[name].show(cost[name])} ${COSTS[name].name}`);
+  return [path, network.words(node),
     node.outputs.join(", "), counts.join(" · "), training ? "training only" : ""].filter(Boolean);
 }
 
@@ -28,13 +29,12 @@ function details(network, path, choose) {
   const types = typesOf(body);
   const takes = node.inputs.map(([from, output]) => types(`${from}:${output}`));
   const facts = [
-    ["input", takes.join(", ")],
-    ["output", node.outputs.join(", ")],
+    [takes.length > 1 ? "inputs" : "input", takes.join(", ")],
+    [node.outputs.length > 1 ? "outputs" : "output", node.outputs.join(", ")],
     ["parameters", cost.parameters.toLocaleString("en")],
-    ["MACs", cost.macs.toLocaleString("en")],
-    ["memory", byteSize(cost.memory)],
-    ...network.receptive ? receptiveFacts(network, path) : [],
-    ["training only", training ? "yes" : ""],
+    ["MACs", training ? "none outside of training" : cost.macs.toLocaleString("en")],
+    ["memory", training ? "" : byteSize(cost.memory)],
+    ...network.field(route),
     ["shares the module of", node.shares || ""],
   ];
   return [
@@ -48,16 +48,18 @@ function details(network, path, choose) {
   ];
 }
 
-function breadcrumb(route, name, choose) {
+// The way to a node, each station of which can be chosen.
+function breadcrumb(route, network, choose) {
   const items = html("nav", { "aria-label": "path" });
   const link = (text, path) => {
     const button = html("button", { type: "button" }, text);
     button.addEventListener("click", () => choose(path));
     return button;
   };
-  items.append(link(name, ""));
+  items.append(link(network, ""));
   route.forEach(({ path, node }, i) => {
-    items.append(html("span", { "aria-hidden": "true" }, "›"), i < route.length - 1 ? link(node.name, path) : html("b", {}, node.name));
+    const name = i < route.length - 1 ? link(node.name, path) : html("b", {}, node.name);
+    items.append(html("span", { "aria-hidden": "true" }, "›"), name);
   });
   return items;
 }
@@ -73,11 +75,11 @@ function section(title, ...content) {
 }
 
 function argumentsOf(network, node) {
-  const given = node.op === undefined ? network.inside(node).arguments.map((entry) => [...entry, true]) : network.ops[node.op].arguments;
+  const given = (network.ops[node.op] ?? network.inside(node)).arguments;
   if (!given.length) return [];
   const list = html("dl");
-  for (const [name, value, changed] of given) {
-    list.append(html("dt", changed ? {} : { class: "default" }, name), html("dd", changed ? {} : { class: "default" }, value));
+  for (const [name, value, changed = true] of given) {
+    list.append(html("dt", {}, name), html("dd", changed ? {} : { class: "default" }, value));
   }
   return [section("Arguments", list)];
 }
@@ -85,7 +87,8 @@ function argumentsOf(network, node) {
 function stateOf(network, node) {
   const state = node.op === undefined ? [] : network.ops[node.op].state;
   if (!state.length || node.shares) return [];
-  return [section("Tensors", table(state.map(([name, shape, trained]) => [name || "value", trained ? shape : `${shape} buffer`])))];
+  const entries = state.map(([name, shape, trained]) => [name || "value", trained ? shape : `${shape} buffer`]);
+  return [section("Tensors", table(entries))];
 }
 
 // The lines of a node, and where they are in another file than those of the nodes around it, the lines of those too.

@@ -47,13 +47,21 @@ class Scene {
 
   group(items, layout, parent, at) {
     const edges = svgElement("g", { fill: "none" });
-    parent.append(edges);
     const entries = items.map((item, i) => this.item(item, layout.places[i], parent, at));
-    for (const edge of layout.edges) this.edge(edge, items, entries, edges);
+    const mainLast = [...layout.edges].sort((a, b) => (a.kind === "main") - (b.kind === "main"));
+    for (const edge of mainLast) this.edge(edge, items[edge.target], edges);
+    for (const { source, target, port, place } of layout.edges) {
+      const from = entries[source].outs?.get(port) ?? entries[source];
+      const to = entries[target].ins?.get(place) ?? entries[target];
+      from.after.push(to);
+      to.before.push(from);
+    }
+    parent.append(edges); // above the boxes, as the copies behind one reach below it
+    return entries;
   }
 
   item(item, place, parent, at) {
-    if (item.type === "port") return { item, port: true, after: [], before: [], parent: at.parent };
+    if (item.type === "port") return { item, after: [], before: [], parent: at.parent };
     const element = svgElement("g", { transform: `translate(${round(place.x)} ${round(place.y)})`, class: item.type });
     const entry = {
       item, element, parent: at.parent, after: [], before: [],
@@ -85,10 +93,7 @@ class Scene {
     const paint = { fill: this.fill(item), stroke: byCategory ? tone.line : this.palette.clusters[2].line };
     const shape = { width: item.width, height: item.height, rx: item.type === "terminal" ? 12 : 7, ...paint };
     if (item.training) shape["stroke-dasharray"] = "4 3";
-    for (const shift of item.copies > 2 ? [6, 3] : item.copies > 1 ? [3] : []) {
-      element.append(svgElement("rect", { ...shape, x: shift, y: shift }));
-    }
-    element.append(svgElement("rect", { ...shape, class: "outline" }));
+    this.outline(element, shape, item.copies);
     const text = item.type === "terminal" ? this.palette.background : this.palette.text;
     const middle = item.width / 2;
     element.append(svgElement("text", {
@@ -99,7 +104,7 @@ class Scene {
       const y = 18.5 + SIZE.row * (number + 1);
       const start = middle - row.width / 2;
       row.parts.forEach((part, i) => {
-        if (i) element.append(this.line(start + part.x - textWidth(" · ", SIZE.line), y, " · "));
+        if (i) element.append(this.line(start + part.x - textWidth("· ", SIZE.line), y, "·"));
         const line = this.line(start + part.x, y, part.text);
         if (part.path) line.dataset.path = part.path;
         element.append(line);
@@ -108,9 +113,17 @@ class Scene {
     if (item.toggle) element.append(this.chevron(item, tone.line));
   }
 
+  // A rectangle, with the edges of others behind it where it stands for copies.
+  outline(element, shape, copies) {
+    for (const shift of copies > 2 ? [6, 3] : copies > 1 ? [3] : []) {
+      element.append(svgElement("rect", { ...shape, x: shift, y: shift }));
+    }
+    element.append(svgElement("rect", { ...shape, class: "outline" }));
+  }
+
   line(x, y, text) {
     const fill = this.palette.muted;
-    return svgElement("text", { x: round(x), y, "font-size": SIZE.line, fill, "xml:space": "preserve" }, text);
+    return svgElement("text", { x: round(x), y, "font-size": SIZE.line, fill }, text);
   }
 
   // The mark that opens and closes, with room for a finger.
@@ -133,34 +146,40 @@ class Scene {
     const { item, element } = entry;
     const tone = this.palette.clusters[Math.min(at.level, this.palette.clusters.length - 1)];
     const shape = { width: item.width, height: item.height, rx: 9, fill: tone.fill, stroke: tone.line };
-    if (item.toggle.endsWith("*")) shape["stroke-dasharray"] = "5 3";
-    element.append(svgElement("rect", { ...shape, class: "outline" }));
-    const inner = svgElement("g", { transform: `translate(${round(item.offsetX)} ${item.offsetY})` });
+    if (item.training) shape["stroke-dasharray"] = "4 3";
+    this.outline(element, shape, item.toggle.endsWith("*") ? item.copies : 1);
+    const inner = svgElement("g", { transform: `translate(${round(item.offsetX)} 0)` });
     element.append(inner);
-    this.group(item.group.items, item.layout, inner, {
-      x: entry.x + item.offsetX, y: entry.y + item.offsetY, level: at.level + 1, parent: entry,
+    const inside = this.group(item.group.items, item.layout, inner, {
+      x: entry.x + item.offsetX, y: entry.y, level: at.level + 1, parent: entry,
     });
+    const ports = (side) => {
+      const found = inside.filter((other) => isPort(other.item, side));
+      return new Map(found.map((other) => [other.item.number, other]));
+    };
+    Object.assign(entry, { ins: ports("in"), outs: ports("out") });
     const rim = { stroke: tone.fill, "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" };
     element.append(this.chevron(item, tone.line), svgElement("text", {
-      x: 27, y: 19.5, "font-size": SIZE.title, "font-weight": "bold", fill: this.palette.text, ...rim,
+      x: SIZE.words, y: 19.5, "font-size": SIZE.title, "font-weight": "bold", fill: this.palette.text, ...rim,
     }, item.title));
     if (item.text) {
-      element.append(svgElement("text", { x: 27, y: 35, "font-size": SIZE.line, fill: this.palette.muted, ...rim }, item.text));
+      const look = { x: SIZE.words, y: 35, "font-size": SIZE.line, fill: this.palette.muted, ...rim };
+      element.append(svgElement("text", look, item.text));
     }
   }
 
-  edge(edge, items, entries, parent) {
+  edge(edge, target, parent) {
     const color = this.palette.edges[edge.kind];
     if (edge.kind !== "main") this.kinds.add(edge.kind);
-    const [target, points] = [items[edge.target], edge.points.map(([x, y]) => [x, y])];
-    const arrow = target.type !== "port" && !(target.inXs?.length);
+    const points = edge.points.map(([x, y]) => [x, y]);
+    const arrow = target.type !== "port" && !target.inXs?.size;
     const [endX, endY] = points[points.length - 1];
     if (arrow) points[points.length - 1][1] -= 6;
     const attributes = { d: curve(points), stroke: color, "stroke-width": edge.kind === "main" ? 1.2 : 1.6 };
     if (edge.kind === "auxiliary") attributes["stroke-dasharray"] = "4 3";
     parent.append(svgElement("path", attributes));
     if (arrow) {
-      const d = `M${round(endX - 3.2)},${round(endY - 7)} L${round(endX)},${round(endY)} L${round(endX + 3.2)},${round(endY - 7)} Z`;
+      const d = `M${round(endX)},${round(endY)} l-3.2,-7 h6.4 Z`;
       parent.append(svgElement("path", { d, fill: color }));
     }
     if (edge.label) {
@@ -168,8 +187,24 @@ class Scene {
         x: round(edge.at[0]), y: round(edge.at[1] + 3.6), "font-size": SIZE.label, fill: this.palette.muted,
       }, edge.label));
     }
-    entries[edge.source].after.push(entries[edge.target]);
-    entries[edge.target].before.push(entries[edge.source]);
+  }
+
+  // Pairs of boxes or terminals that a tensor leads between, through the borders of frames.
+  tensors() {
+    const ends = (entry) => (entry.item.type === "port" ? entry.after.flatMap(ends) : [entry]);
+    const pairs = (entry) => entry.after.flatMap(ends).map((other) => [entry, other]);
+    return this.entries.filter(({ ins }) => !ins).flatMap(pairs);
+  }
+
+  // The entry that comes before or after another along its first edge. On the way is the frame that is entered or left.
+  neighbor(entry, side) {
+    const [first] = entry.ins?.values() ?? [entry];
+    let found = first?.[side][0];
+    while (found?.item.type === "port") {
+      if (found.item.side === "in") return found.parent;
+      found = found[side][0];
+    }
+    return found ?? entry.parent;
   }
 
   categories() {

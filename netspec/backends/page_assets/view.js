@@ -2,6 +2,7 @@
 // Which part of the picture is seen: zoom and pan by wheel, mouse, fingers and keys.
 
 const ZOOM = { least: 0.05, most: 3, step: 1.25 };
+const READABLE = 0.9; // the scale at which all letters can be read
 const CLICK = 4; // pixels that a pointer may move in a click
 
 class View {
@@ -83,10 +84,11 @@ class View {
   fit(scene, room, readable = false) {
     const scale = this.whole(scene, room);
     const { width, height } = this.size;
-    const shown = readable ? Math.max(scale, 0.82) : scale;
+    const shown = readable ? Math.max(scale, READABLE) : scale;
     const middle = room.left + (width - room.left - room.right) / 2;
     const first = scene.entries.find(({ item }) => item.type === "terminal");
-    const center = scene.width * shown > width - room.left - room.right && first ? first.x + first.width / 2 : scene.width / 2;
+    const wide = scene.width * shown > width - room.left - room.right;
+    const center = wide && first ? first.x + first.width / 2 : scene.width / 2;
     const free = height - room.top - room.bottom - scene.height * shown;
     this.set(middle - center * shown, room.top + Math.max(0, free / 2), shown);
   }
