@@ -116,7 +116,7 @@ def _fitted(volumes: Sequence[Volume]) -> tuple[bool, list[_Row]]:
     """The solids in as few rows as can be, as large as can be; sizes are broken into two lines where that helps."""
     best: tuple[bool, list[_Row]] | None = None
     for broken in (False, True):
-        for scale in (1.0, 0.85, 0.7, 0.55):
+        for scale in (1.0, 0.85, 0.7):
             rows = _rows(volumes, scale, broken)
             if best is None or len(rows) < len(best[1]):
                 best = broken, rows
@@ -163,27 +163,22 @@ def _solids(volumes: Sequence[Volume], scale: float) -> list[_Solid]:
 def _broken_into(solids: Sequence[_Solid], broken: bool, limit: float) -> list[_Row]:
     """Set solids from left to right, and begin a new row where the limit is passed."""
     rows: list[_Row] = []
-    pending = list(solids)
-    while pending:
-        taken = next(
-            (count for count in range(len(pending), 1, -1) if _fits(pending[:count], broken, limit, bool(rows))), 1
-        )
-        rows.append(_row(pending[:taken], broken, bool(rows)))
-        del pending[:taken]
+    taken = 0
+    while taken < len(solids):
+        rows.append(_row(solids[taken:], broken, limit, continued=taken > 0))
+        taken += len(rows[-1].solids)
     return rows
 
 
-def _fits(solids: Sequence[_Solid], broken: bool, limit: float, continued: bool) -> bool:
-    return _row(solids, broken, continued).width <= limit
+def _row(solids: Sequence[_Solid], broken: bool, limit: float, *, continued: bool) -> _Row:
+    """Set solids side by side, as close as their labels allow, as many as stay below the limit, or one.
 
-
-def _row(solids: Sequence[_Solid], broken: bool, continued: bool) -> _Row:
-    """Set solids side by side, as close as their labels allow. A row that continues another begins with an arrow.
-
-    A layer stands over the gap before its volume, and moves towards that where the layer before is in the way.
+    A row that continues another begins with an arrow. A layer stands over the gap before its volume, and moves towards
+    that where the layer before is in the way.
     """
     placed: list[_Solid] = []
     layers: list[float] = []
+    width = 0.0
     end, size_end, layer_end = _STUB if continued else -_GAP, -_WORD_GAP, -_WORD_GAP
     for solid in solids:
         half_size = _widest(size_lines(solid.volume, broken)) / 2
@@ -192,11 +187,15 @@ def _row(solids: Sequence[_Solid], broken: bool, continued: bool) -> _Row:
         size_start = size_end + _WORD_GAP + half_size
         layer_start = layer_end + _WORD_GAP + half_layer if half_layer else 0.0
         x = max(end + _GAP, size_start - half, layer_start - half)
-        placed.append(replace(solid, x=x))
-        layers.append(max((max(end, 0.0) + x) / 2, layer_start))
+        layer = max((max(end, 0.0) + x) / 2, layer_start)
         end, size_end = x + 2 * half, x + half + half_size
-        layer_end = layers[-1] + half_layer if half_layer else layer_end
-    return _Row(tuple(placed), tuple(layers), max(end, size_end, layer_end))
+        layer_end = layer + half_layer if half_layer else layer_end
+        if placed and max(end, size_end, layer_end) > limit:
+            break
+        width = max(end, size_end, layer_end)
+        placed.append(replace(solid, x=x))
+        layers.append(layer)
+    return _Row(tuple(placed), tuple(layers), width)
 
 
 def size_lines(volume: Volume, broken: bool) -> tuple[str, ...]:
@@ -313,10 +312,10 @@ def _draw_window(stage: Element, source: _Solid, target: _Solid, layer: Layer, p
     ]
     color = palette.edges["shortcut"]
     group = SubElement(stage, "g", {"stroke": color, "stroke-width": "0.5"})
+    _polygon(group, corners, fill=palette.background)
     end = (target.x, target.top + (upper + high / 2) * target.height)
     for x, y in corners:
         _line(group, x, y, *end, color, dashes="2 1.2")
-    _polygon(group, corners, fill=palette.background, **{"fill-opacity": "0.6"})
 
 
 def _arrow(stage: Element, start: float, end: float, palette: Palette) -> None:

@@ -6,6 +6,7 @@ volume; normalization, activation and dropout, which do neither, are left out. E
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -13,9 +14,10 @@ from typing import Literal
 
 from netspec.backends.captions import op_text
 from netspec.backends.dot import trunk
-from netspec.backends.drawing import Box, Drawing, outline
+from netspec.backends.drawing import Box, Cluster, Depth, Drawing, outline, to_drawing
 from netspec.graph import Graph, Node
 from netspec.ops.base import Op
+from netspec.shapes import AXIS_NAMES
 
 Reach = Literal["window", "all", "other"]
 """What an element of a volume is made of: a window of the volume before it, all of that, or something else."""
@@ -64,27 +66,35 @@ class Figure:
     notes: tuple[str, ...]
 
 
-def to_figure(graph: Graph) -> Figure:
-    """The volumes on the main way through a network. Named blocks are closed; each counts as one layer."""
-    drawing = outline(graph)
+def to_figure(graph: Graph, depth: Depth = "block", open: Sequence[str] = (), close: Sequence[str] = ()) -> Figure:
+    """The volumes on the main way through a network, opened as `to_drawing` says.
+
+    At the depth `block`, all groups are open and named blocks are closed, however many volumes that makes; each counts
+    as one layer.
+    """
+    drawing = outline(graph, open, close) if depth == "block" else to_drawing(graph, depth, open, close)
     boxes = {box.id: box for box in drawing.boxes()}
-    way = trunk(drawing)
+    way = tuple(id for id in trunk(drawing) if boxes[id].output)
+    nodes = [None if boxes[id].category == "terminal" else _node(graph, boxes[id]) for id in way]
     volumes: list[Volume] = []
-    channels_first = True
-    for box, shape in zip((boxes[id] for id in way), _shapes(drawing, boxes, way), strict=True):
-        node = None if box.category == "terminal" else _node(graph, box)
-        channels_first = (
-            _channels_first(node, volumes[-1].shape, channels_first) if node and volumes else len(shape) > 1
-        )
-        _add(volumes, box, node, shape, channels_first)
+    channels_first = _begins_with_channels([node for node in nodes if node])
+    for id, node, shape in zip(way, nodes, _shapes(drawing, boxes, way), strict=True):
+        if node and volumes:
+            channels_first = _channels_first(node, volumes[-1].shape, channels_first)
+        _add(volumes, boxes[id], node, shape, channels_first)
     return Figure(graph.name, graph.about, tuple(volumes), _notes(drawing, way, volumes))
 
 
 def _notes(drawing: Drawing, way: tuple[str, ...], volumes: list[Volume]) -> tuple[str, ...]:
     notes = []
-    if any("@" in volume.label for volume in volumes):
-        notes.append("channels @ height × width" if any(len(v.shape) == 3 for v in volumes) else "channels @ length")
+    ranks = [len(volume.shape) for volume in volumes if "@" in volume.label]
+    if ranks:
+        channels, *sizes = AXIS_NAMES.get(max(ranks), ("channels", "sizes"))
+        notes.append(f"{channels} @ {' × '.join(sizes)}")
     notes.append("sides follow the square root of sizes")
+    for item in drawing.walk():
+        if isinstance(item, Cluster) and item.count > 1 and any(id.startswith(f"{item.id}.") for id in way):
+            notes.append(f"{item.id} stands for {item.count} copies")
     terminals = [box.title for box in drawing.boxes() if box.category == "terminal" and not box.training_only]
     if len(terminals) > 2:
         ends = [box.title for box in drawing.boxes() if box.id in (way[0], way[-1])]
@@ -110,6 +120,12 @@ def _node(graph: Graph, box: Box) -> Node:
     if box.category == "block":
         return next((node for node in nodes if node.kind not in ("chain", "graph", "branches", "repeat")), nodes[0])
     return next((node for node in nodes if isinstance(node.target, Op)), nodes[0])
+
+
+def _begins_with_channels(nodes: list[Node]) -> bool:
+    """Whether the first layer that tells takes channels in front, as images have them, or vectors of features."""
+    categories = [node.target.category for node in nodes if isinstance(node.target, Op)]
+    return next((c in _CHANNELS_FIRST for c in categories if c in (*_CHANNELS_FIRST, *_FEATURES_LAST)), True)
 
 
 def _channels_first(node: Node, before: tuple[int, ...], channels_first: bool) -> bool:
@@ -142,11 +158,8 @@ def _add(volumes: list[Volume], box: Box, node: Node | None, shape: tuple[int, .
     if last.shape == shape and not weighted:
         return
     if box.category == last.category == "reshape":
-        before = volumes[-2] if len(volumes) > 1 and prod(volumes[-2].shape) == prod(shape) else None
-        texts = tuple(
-            dict.fromkeys((*(last.layer.text if last.layer else ()), *(volume.layer.text if volume.layer else ())))
-        )
-        volumes[-1] = replace(volume, layer=Layer(texts)) if before else volume
+        texts = (text for layer in (last.layer, volume.layer) if layer for text in layer.text)
+        volumes[-1] = replace(volume, layer=Layer(tuple(dict.fromkeys(texts))))
     elif last.shape == shape and last.layer and volume.layer and last.layer.text == volume.layer.text:
         volumes[-1] = replace(last, count=last.count + volume.count)
     else:
