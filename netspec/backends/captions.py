@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from netspec.expressions import show
@@ -9,6 +10,10 @@ from netspec.graph import Body, Graph, Node
 from netspec.ops.base import Op, compact
 from netspec.shapes import TensorType
 
+GROUPS = ("chain", "graph", "branches", "repeat")
+"""Kinds of bodies that are a part of the network's own structure, and no block with a name."""
+
+_MOST_KINDS = 4
 _MOST_OPTIONS = 3
 _LONGEST = 4  # numbers that are joined by ×
 _LONGEST_TEXT = 24  # characters of a list that is written out
@@ -32,6 +37,20 @@ def heading(name: str, kind: str, count: int = 1) -> str:
     if name == kind or not kind:
         return f"{name}{times}"
     return f"{name}{times} · {kind}"
+
+
+def contents(body: Body) -> str:
+    """What a plain group holds, by kind: `conv ×2, max_pool, fire ×8`."""
+    counts: Counter[str] = Counter()
+    pending = list(reversed(body.schedule))
+    while pending:
+        node = pending.pop()
+        if isinstance(node.target, Body) and (node.kind in GROUPS or node.target.repeated):
+            pending.extend(reversed(node.target.schedule))
+        else:
+            counts[node.kind] += 1
+    parts = [f"{kind} ×{count}" if count > 1 else kind for kind, count in counts.items()]
+    return ", ".join(parts if len(parts) <= _MOST_KINDS else [*parts[: _MOST_KINDS - 1], "…"])
 
 
 # Ops -----------------------------------------------------------------------------------------------------------------
@@ -86,7 +105,9 @@ def _options(op: Op) -> list[str]:
     parts = []
     for name, info in type(op).fields().items():
         value = getattr(op, name)
-        if info.required or name == "p":
+        if name in ("dim", "dims") and isinstance(value, tuple):
+            parts.append(", ".join(map(str, value)))
+        elif info.required or name == "p":
             parts.append(_number(value))
         elif value != info.default and name not in ("bias", "eps", "momentum", "inplace", "scale"):
             parts.append(name.replace("_", " ") if value is True else f"{name} {_number(value)}")
@@ -145,6 +166,8 @@ class Arguments:
         others = self._others(names)
         named = len(others) < _POSITIONAL_FROM
         parts = [f"{name} {_range(values[name])}" if named else _range(values[name]) for name in others]
+        if len(set(values.get("stride", ()))) > 1:  # of copies, where the first one reduces the size
+            known["stride"] = f"first {_known('stride', values['stride'][0], axes)}"
         ahead = [text for name, text in known.items() if name != "stride"]
         place = 0 if ahead else 1
         parts.insert(place, known.get("stride", ""))

@@ -6,10 +6,11 @@ has to be escaped; `numbered` gives them back their meaning.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from itertools import pairwise
 from operator import itemgetter
-from typing import Any
+from typing import Literal, NamedTuple
 
 from graphviz import Digraph, nohtml
 
@@ -17,25 +18,29 @@ from netspec.backends.drawing import Box, Cluster, Drawing
 from netspec.backends.palette import Palette
 from netspec.quantities import short
 
+Direction = Literal["down", "right"]
+"""Where the network runs to."""
+
 FONT_SIZE = 12
 EDGE_FONT_SIZE = 10
 _POINTS = 72
 _NARROW = ("merge", "terminal")  # categories whose boxes are as wide as their text
 _PADDING = 26  # points on both sides of the text of a box together
 _WIDEST = 340  # points; a longer text widens its own box alone
-_LINE_LENGTH = 46  # characters; what is joined in one line stays below
+_LINE_LENGTHS: dict[Direction, int] = {"down": 46, "right": 22}  # characters; longer lines are broken between words
 
 
-def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
+def to_dot(drawing: Drawing, palette: Palette, direction: Direction = "down", *, title: bool = True) -> str:
     """DOT source of a drawing. `title` puts the drawing's title on it."""
-    width = min(_WIDEST, max(map(_room, drawing.walk())))
+    down = direction == "down"
+    width = min(_WIDEST, max(map(_room, drawing.walk()))) if down else 0
     heading = "\n".join((drawing.title, *drawing.subtitle)) if title else ""
     graph = Digraph(
         graph_attr={
-            "rankdir": "TB",
+            "rankdir": "TB" if down else "LR",
             "bgcolor": "transparent",
             "nodesep": "0.35",
-            "ranksep": "0.16",
+            "ranksep": "0.16" if down else "0.1",
             "pad": "0.1",
             "fontname": "Arial",
             "fontsize": str(FONT_SIZE),
@@ -61,7 +66,7 @@ def to_dot(drawing: Drawing, palette: Palette, *, title: bool = True) -> str:
     )
     ids, spine = numbered(drawing), trunk(drawing)
     steps = set(pairwise(spine))
-    _add(graph, drawing.children, ids, palette, width, spine, level=0)
+    _Items(ids, palette, direction, width, frozenset(spine)).add(graph, drawing.children, 0)
     for edge in drawing.edges:
         options = {"color": palette.edges[edge.kind]}
         if edge.kind in ("shortcut", "failed"):
@@ -98,62 +103,87 @@ def trunk(drawing: Drawing) -> tuple[str, ...]:
     return tuple(reversed(found))
 
 
-def box_lines(box: Box) -> tuple[str, ...]:
+def title_lines(item: Box | Cluster, direction: Direction = "down") -> tuple[str, ...]:
+    """The title, broken where its name ends or between words if it is long."""
+    length = _LINE_LENGTHS[direction]
+    parts = [item.title] if len(item.title) <= length else item.title.split(" · ")
+    return tuple(line for part in parts for line in _wrapped(part, length))
+
+
+def box_lines(box: Box, direction: Direction = "down") -> tuple[str, ...]:
     """The text of a box line by line: its title, then the rest in as few lines as are easy to read."""
-    facts = list(box.lines)
+    length = _LINE_LENGTHS[direction]
+    facts = [line for fact in box.lines for line in _wrapped(fact, length)]
     if box.parameters:
         facts.append(f"{short(box.parameters)} params{' in all' if box.count > 1 else ''}")
     lines: list[str] = []
     for fact in facts:
-        if lines and len(lines[-1]) + len(fact) + 3 <= _LINE_LENGTH:
+        if lines and len(lines[-1]) + len(fact) + 3 <= length:
             lines[-1] += f" · {fact}"
         else:
             lines.append(fact)
-    return (box.title, *lines)
+    return (*title_lines(box, direction), *lines)
 
 
-def _add(
-    graph: Digraph,
-    items: Iterable[Box | Cluster],
-    ids: dict[str, str],
-    palette: Palette,
-    width: float,
-    spine: tuple[str, ...],
-    level: int,
-) -> None:
-    for item in items:
-        dashes = ",dashed" if item.training_only else ""
-        if isinstance(item, Box):
-            tone = palette.marks[item.mark] if item.mark else palette.categories[item.category]
-            options: dict[str, Any] = {"fillcolor": tone.fill, "color": tone.line}
-            if _stands_out(item):
-                options["penwidth"] = "2"
-            if item.category == "terminal":
-                options |= {"fontcolor": palette.background, "margin": "0.2,0.03", "height": "0.25"}
-            wide = item.category not in _NARROW
-            options["width"] = f"{(width if wide else _text_room(item)) / _POINTS:.2f}"
-            if dashes:
-                options["style"] = f"rounded,filled{dashes}"
-            if item.id in spine:
-                options["group"] = "trunk"
-            if item.count > 1:
-                options["peripheries"] = "2"
-            graph.node(ids[item.id], _escaped("\n".join(box_lines(item))), **options)
-            continue
-        tone = palette.cluster(level)
-        line = palette.marks[item.mark].line if item.mark and _stands_out(item) else tone.line
-        with graph.subgraph(name=ids[item.id]) as inner:
-            inner.attr(
-                label=_escaped("\n".join((item.title, *item.lines)), "\\l"),
-                labeljust="l",
-                style=f"rounded,filled{dashes}",
-                fillcolor=tone.fill,
-                color=line,
-                fontcolor=palette.text,
-                margin="12",
-                penwidth="2" if item.count > 1 or _stands_out(item) else "1",
-            )
-            _add(inner, item.children, ids, palette, width, spine, level + 1)
+def cluster_lines(cluster: Cluster) -> tuple[str, ...]:
+    """The text of a cluster line by line."""
+    facts = (line for fact in cluster.lines for line in _wrapped(fact, _LINE_LENGTHS["down"]))
+    return (*title_lines(cluster), *facts)
+
+
+def _wrapped(text: str, length: int) -> list[str]:
+    return textwrap.wrap(text, length, break_long_words=False, break_on_hyphens=False) or [text]
+
+
+class _Items(NamedTuple):
+    """Puts boxes and clusters into a graph. Boxes are at least `width` points wide, but those of merges and ends."""
+
+    ids: dict[str, str]
+    palette: Palette
+    direction: Direction
+    width: float
+    spine: frozenset[str]
+
+    def add(self, graph: Digraph, items: Iterable[Box | Cluster], level: int) -> None:
+        for item in items:
+            if isinstance(item, Box):
+                text = _escaped("\n".join(box_lines(item, self.direction)))
+                graph.node(self.ids[item.id], text, **self.box(item))
+            else:
+                with graph.subgraph(name=self.ids[item.id]) as inner:
+                    inner.attr(**self.cluster(item, level))
+                    self.add(inner, item.children, level + 1)
+
+    def box(self, box: Box) -> dict[str, str]:
+        tone = self.palette.marks[box.mark] if box.mark else self.palette.categories[box.category]
+        options: dict[str, str] = {"fillcolor": tone.fill, "color": tone.line}
+        if _stands_out(box):
+            options["penwidth"] = "2"
+        if box.category == "terminal":
+            options |= {"fontcolor": self.palette.background, "margin": "0.2,0.03", "height": "0.25"}
+        least = 0 if box.category in _NARROW else self.width
+        options["width"] = f"{max(least, _text_room(box, self.direction)) / _POINTS:.2f}"
+        stroke = "solid" if box.mark else self.palette.strokes.get(box.category, "solid")
+        if box.training_only or stroke != "solid":
+            options["style"] = f"rounded,filled,{'dashed' if box.training_only else stroke}"
+        if box.id in self.spine:
+            options["group"] = "trunk"
+        if box.count > 1:
+            options["peripheries"] = "2"
+        return options
+
+    def cluster(self, cluster: Cluster, level: int) -> dict[str, str]:
+        tone = self.palette.cluster(level)
+        return {
+            "label": _escaped("\n".join(cluster_lines(cluster)), "\\l"),
+            "labeljust": "l",
+            "style": f"rounded,filled{',dashed' if cluster.training_only else ''}",
+            "fillcolor": tone.fill,
+            "color": self.palette.marks[cluster.mark].line if cluster.mark and _stands_out(cluster) else tone.line,
+            "fontcolor": self.palette.text,
+            "margin": "12",
+            "penwidth": "2" if cluster.count > 1 or _stands_out(cluster) else "1",
+        }
 
 
 def _stands_out(item: Box | Cluster) -> bool:
@@ -171,15 +201,15 @@ def _escaped(text: str, end: str = "") -> str:
 def _room(item: Box | Cluster) -> float:
     """How wide the boxes of a picture must be for the sake of this item.
 
-    Half of a cluster is left to its title, because the edge into it comes down in the middle.
+    Half of a cluster is left to its text, because the edge into it comes down in the middle.
     """
     if isinstance(item, Cluster):
-        return 2 * text_width(item.title) + _PADDING
-    return 0 if item.category in _NARROW else _text_room(item)
+        return 2 * max(map(text_width, cluster_lines(item))) + _PADDING
+    return 0 if item.category in _NARROW else _text_room(item, "down")
 
 
-def _text_room(box: Box) -> float:
-    return max(map(text_width, box_lines(box))) + _PADDING
+def _text_room(box: Box, direction: Direction) -> float:
+    return max(map(text_width, box_lines(box, direction))) + _PADDING
 
 
 def text_width(text: str, size: float = FONT_SIZE) -> float:

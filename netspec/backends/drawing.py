@@ -6,16 +6,20 @@ each show the same one. It holds plain data alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from netspec.backends.captions import Arguments, copies_name, heading, op_text
+from netspec.backends.captions import GROUPS, Arguments, contents, copies_name, heading, op_text
 from netspec.backends.folds import Fold, Unit, body_folds, dense_copies
-from netspec.diagnostics import Span
+from netspec.diagnostics import Problem, Span, SpecError, suggest
 from netspec.graph import Body, Graph, Node, Value, node_parameters
 from netspec.ops.base import Op
+from netspec.paths import PathPattern, prefixes
 from netspec.quantities import short
+
+Depth = int | Literal["stage", "block", "op"]
+"""How much a picture shows: a number of levels that are open, or the stages, the named blocks or all ops."""
 
 EdgeKind = Literal["main", "shortcut", "auxiliary", "failed"]
 """`shortcut` skips boxes that another path visits; `auxiliary` belongs to a part that exists in training alone.
@@ -28,9 +32,8 @@ Mark = Literal["added", "removed", "changed", "same"]
 
 SIGNS: dict[Mark, str] = {"added": "+ ", "removed": "− ", "changed": "~ ", "same": ""}
 
-GROUPS = ("chain", "graph", "branches", "repeat")
-"""Kinds of bodies that are a part of the network's own structure, and no block with a name."""
-
+_MOST_EXTRAS = 3  # names of nodes that tell a copy from the others
+POSTCARD = 18  # boxes, among them inputs and outputs, that a picture of the stages has where it can
 SMALL = 24  # a network of at most this many boxes is drawn with everything open
 LARGE = 60  # a picture of more boxes than this is no longer read at one glance
 
@@ -116,26 +119,21 @@ class Drawing:
                 pending.extend(reversed(item.children))
 
 
-def to_drawing(graph: Graph, depth: int | None = None) -> Drawing:
+def to_drawing(graph: Graph, depth: Depth = "block", open: Sequence[str] = (), close: Sequence[str] = ()) -> Drawing:
     """Draw a network with `depth` levels of clusters opened; 0 shows its top-level nodes alone.
 
-    Without `depth`, a network of few boxes is opened whole. In another, groups and repeats are open and named blocks
-    are closed, and the deepest levels are closed as well while there are too many boxes for one page.
+    `stage` opens plain groups as far as a postcard has room, and closes repeats and named blocks. `block` opens repeats
+    too, and closes named blocks; it opens a network of few boxes whole, and closes the deepest levels of one that has
+    too many boxes for one page. `op` opens everything. Nodes whose paths match a pattern of `open` or `close` are open,
+    with all around them, or closed whatever the depth. Raises `SpecError` where a pattern matches nothing.
     """
-    return to_drawings((graph,), depth)[0]
+    return _draw(graph, _rule((graph,), depth), _chosen(graph, open, close))
 
 
-def to_drawings(graphs: Sequence[Graph], depth: int | None = None) -> tuple[Drawing, ...]:
+def to_drawings(graphs: Sequence[Graph], depth: Depth = "block") -> tuple[Drawing, ...]:
     """Draw networks that are to be seen together, with the same levels opened: as many as suit the largest one."""
-    if depth is not None:
-        return tuple(_draw(graph, lambda node, level: level < depth) for graph in graphs)
-    openings: list[tuple[_Opens, int]] = [(lambda node, level: True, SMALL)]
-    openings += [(_opens_groups(deepest), LARGE) for deepest in (None, 3, 2, 1)]
-    for opens, most in openings:
-        drawings = tuple(_draw(graph, opens) for graph in graphs)
-        if all(sum(1 for _ in drawing.boxes()) <= most for drawing in drawings):
-            return drawings
-    return tuple(_draw(graph, lambda node, level: False) for graph in graphs)
+    opens = _rule(graphs, depth)
+    return tuple(_draw(graph, opens) for graph in graphs)
 
 
 def marked(drawing: Drawing, marks: Mapping[str, Mark], remarks: Mapping[str, str]) -> Drawing:
@@ -179,32 +177,70 @@ def _marked(item: Box | Cluster, marks: Mapping[str, Mark], remarks: Mapping[str
 
 def _remarks(paths: tuple[str, ...], remarks: Mapping[str, str]) -> tuple[str, ...]:
     """What changed in the nodes at `paths`, where it is one thing; blocks speak for what is in them."""
-    own = [path for path in paths if path in remarks]
-    outer = [path for path in own if not any(path.startswith(f"{other}.") for other in own)]
-    texts = tuple({remarks[path]: None for path in outer})
-    return texts if len(texts) == 1 else ()
+    own = {path for path in paths if path in remarks}
+    texts = {remarks[path] for path in own if own.isdisjoint(_around(path))}
+    return tuple(texts) if len(texts) == 1 else ()
 
 
 def _mark_at(path: str, marks: Mapping[str, Mark]) -> Mark:
     """The mark of a node: its own, or that of a block around it that was added or removed as a whole."""
-    own, around = marks.get(path), path
-    while own is None and around:
-        around = around.rpartition(".")[0]
-        own = mark if (mark := marks.get(around)) in ("added", "removed") else None
-    return own or "same"
+    if path in marks:
+        return marks[path]
+    whole = (mark for around in _around(path) if (mark := marks.get(around)) in ("added", "removed"))
+    return next(whole, "same")
 
+
+def _around(path: str) -> Iterator[str]:
+    """The paths of the blocks around a node, innermost first."""
+    while path := path.rpartition(".")[0]:
+        yield path
+
+
+# What is open --------------------------------------------------------------------------------------------------------
 
 _Opens = Callable[[Node, int], bool]
 """Whether a body at a level is opened."""
 
 
-def outline(graph: Graph) -> Drawing:
+class _Chosen(NamedTuple):
+    """Paths of the nodes that are open and of those that are closed, whatever the depth."""
+
+    opened: set[str]
+    closed: set[str]
+
+
+def outline(graph: Graph, open: Sequence[str] = (), close: Sequence[str] = ()) -> Drawing:
     """Draw a network with its groups open and its named blocks closed, however many boxes that makes."""
-    return _draw(graph, _opens_groups(None))
+    return _draw(graph, _opens_groups(None), _chosen(graph, open, close))
+
+
+def _rule(graphs: Sequence[Graph], depth: Depth) -> _Opens:
+    """What is open in all `graphs` at a depth: of what comes into question, the first that leaves few enough boxes."""
+    if depth == "op":
+        return _everything
+    if depth == "stage":
+        choices = [(_opens_plain_groups(deepest), POSTCARD) for deepest in (None, 2, 1)]
+    elif depth == "block":
+        choices = [(_everything, SMALL), *((_opens_groups(deepest), LARGE) for deepest in (None, 3, 2, 1))]
+    else:
+        return lambda node, level: level < depth
+    return next((opens for opens, most in choices if all(_size(graph, opens) <= most for graph in graphs)), _nothing)
+
+
+def _everything(node: Node, level: int) -> bool:
+    return True
+
+
+def _nothing(node: Node, level: int) -> bool:
+    return False
 
 
 def _opens_groups(deepest: int | None) -> _Opens:
     return lambda node, level: _is_group(node) and (deepest is None or level < deepest)
+
+
+def _opens_plain_groups(deepest: int | None) -> _Opens:
+    return lambda node, level: _is_plain_group(node) and (deepest is None or level < deepest)
 
 
 def _is_group(node: Node) -> bool:
@@ -213,8 +249,45 @@ def _is_group(node: Node) -> bool:
     return node.target.repeated or node.kind in GROUPS
 
 
-def _draw(graph: Graph, opens: _Opens) -> Drawing:
-    builder = _Builder(opens, Arguments(graph))
+def _is_plain_group(node: Node) -> bool:
+    """Whether a group only holds stages together, and is none itself as copies of a block are."""
+    return _is_group(node) and node.kind != "repeat" and not kind_word(node)
+
+
+def _size(graph: Graph, opens: _Opens) -> int:
+    builder = _Builder(opens, Arguments(graph), _Chosen(set(), set()))
+    builder.network(graph.root)
+    return len(builder.boxes)
+
+
+def _chosen(graph: Graph, open: Sequence[str], close: Sequence[str]) -> _Chosen:
+    """The paths that patterns select. What is around an open node is open as well."""
+    if not open and not close:
+        return _Chosen(set(), set())
+    nodes = dict(graph.walk())
+    blocks = {path: node for path, node in nodes.items() if isinstance(node.target, Body)}
+    problems: list[Problem] = []
+
+    def selected(patterns: Sequence[str], paths: Mapping[str, Node], message: str) -> Iterator[str]:
+        for text in patterns:
+            pattern = PathPattern(text)
+            found = [path for path in paths if pattern.matches(path)]
+            if not found:
+                problems.append(Problem("unknown-node", message.format(graph.name, text), help=suggest(text, paths)))
+            yield from found
+
+    opened = {around for path in selected(open, nodes, "`{}` has no node `{}` to open") for around in prefixes(path)}
+    closed = set(selected(close, blocks, "`{}` has no block `{}` to close"))
+    if problems:
+        raise SpecError([problem.at(None) for problem in problems])
+    return _Chosen(opened, closed)
+
+
+# The picture ---------------------------------------------------------------------------------------------------------
+
+
+def _draw(graph: Graph, opens: _Opens, chosen: _Chosen | None = None) -> Drawing:
+    builder = _Builder(opens, Arguments(graph), chosen or _Chosen(set(), set()))
     children = builder.network(graph.root)
     edges = _classified(builder.edges, builder.boxes)
     categories = dict.fromkeys(box.category for box in builder.boxes.values() if box.category != "terminal")
@@ -251,9 +324,10 @@ _Sources = dict[Value, _Source]
 
 
 class _Builder:
-    def __init__(self, opens: _Opens, arguments: Arguments) -> None:
-        self.opens = opens
+    def __init__(self, rule: _Opens, arguments: Arguments, chosen: _Chosen) -> None:
+        self.rule = rule
         self.arguments = arguments
+        self.chosen = chosen
         self.boxes: dict[str, Box] = {}
         self.edges: list[Edge] = []
         self.closed: dict[str, None] = {}  # kinds of blocks drawn as one box
@@ -287,7 +361,28 @@ class _Builder:
         """Draw the inside of a body. `sources` holds its inputs, and all its values afterwards."""
         if dense_copies(body) is not None:
             return self.dense(body, prefix, level, sources, training_only)
-        return [self.fold(fold, prefix, level, sources, training_only) for fold in body_folds(body)]
+        folds = body_folds(body)
+        facts = _only_in_first(folds) if body.repeated else ()
+        drawn = []
+        for fold in folds:
+            drawn.append(self.fold(fold, prefix, level, sources, training_only, facts))
+            facts = ()
+        return drawn
+
+    def opens(self, node: Node, shown: _Shown, level: int) -> bool:
+        """Whether a body is drawn open. What is chosen for a copy holds for the one that is drawn in its place."""
+        bodies = {*shown.paths, *(copy for copy, _ in shown.copies)}
+        if not bodies.isdisjoint(self.chosen.closed):
+            return False
+        for paths in self.chosen:
+            inside = {
+                drawn + path.removeprefix(copy)
+                for copy, drawn in shown.copies
+                for path in paths
+                if copy != drawn and path.startswith(f"{copy}.")
+            }
+            paths.update(inside)
+        return not bodies.isdisjoint(self.chosen.opened) or self.rule(node, level)
 
     def fold(
         self, fold: Fold, prefix: str, level: int, sources: _Sources, inherited: bool, facts: tuple[str, ...] = ()
@@ -296,20 +391,25 @@ class _Builder:
         shown = _shown(fold, prefix)
         node = shown.unit[0]
         name = copies_name(tuple(unit[0].name for unit in fold.units))
-        marks = facts + (("training only",) if fold.first.training_only else ())
+        marks = ("training only",) if fold.first.training_only else ()
         training_only = inherited or fold.first.training_only
-        if isinstance(node.target, Body) and node.target.nodes and (not node.outputs or self.opens(node, level)):
-            return self.cluster(fold, shown, name, marks, level, sources, training_only)
+        level += len(shown.paths) - 1
         if isinstance(node.target, Body):
-            title, category = heading(name, kind_word(node), shown.count), "block" if node.outputs else "failed"
-            lines = self.block_lines(shown)
-            self.closed[node.kind] = None
+            name = _told_apart(name, prefix, kind_word(node))
+        if isinstance(node.target, Body) and node.target.nodes and (not node.outputs or self.opens(node, shown, level)):
+            lines = self.block_lines(shown, facts) + marks
+            return self.cluster(fold, shown, name, lines, level, sources, training_only)
+        if isinstance(node.target, Body):
+            title = heading(name, kind_word(node), _count(shown))
+            category = "block" if node.outputs else "failed"
+            lines = self.block_lines(shown, facts, closed=True)
+            self.closed[kind_word(node)] = None
         else:
             text = op_text(node)
             title = (
                 heading(name, text, shown.count) if text.partition(" ")[0] != name else heading(text, "", shown.count)
             )
-            category, lines = node.target.category, tuple(map(op_text, shown.unit[1:]))
+            category, lines = node.target.category, (*map(op_text, shown.unit[1:]), *facts)
         given = fold.nodes[-1].outputs
         box = Box(
             id=prefix + fold.first.name,
@@ -334,7 +434,7 @@ class _Builder:
         fold: Fold,
         shown: _Shown,
         name: str,
-        marks: tuple[str, ...],
+        lines: tuple[str, ...],
         level: int,
         sources: _Sources,
         training_only: bool,
@@ -347,19 +447,21 @@ class _Builder:
         children = self.body(body, shown.paths[-1] + ".", level + 1, inside, training_only)
         for value, output in zip(fold.nodes[-1].outputs, body.outputs, strict=True):
             sources[value] = inside[output.value]
-        if body.repeated:  # its copies are the children
-            dense = dense_copies(body) is not None
-            title = heading(name, kind_word(node), len(body.schedule) // 2 if dense else len(body.schedule))
-            lines = marks
-        else:
-            title, lines = heading(name, kind_word(node), shown.count), self.block_lines(shown) + marks
+        title = heading(name, kind_word(node), _count(shown))
         paths = shown.paths + shown.other_paths
         return Cluster(shown.paths[0], title, lines, tuple(children), shown.count, training_only, node.span, paths)
 
-    def block_lines(self, shown: _Shown) -> tuple[str, ...]:
-        bodies = tuple(unit[0].target for unit in shown.units if isinstance(unit[0].target, Body))
-        text = self.arguments.text(bodies, shown.unit[0].kind)
-        return (text,) if text else ()
+    def block_lines(self, shown: _Shown, facts: tuple[str, ...], *, closed: bool = False) -> tuple[str, ...]:
+        """The arguments of a block, and more facts. Of a closed group: what it holds, or what its copies have."""
+        node = shown.unit[0]
+        assert isinstance(node.target, Body)
+        word, text = kind_word(node), ""
+        if word == node.kind and (closed or not node.target.repeated):
+            text = self.arguments.text(_bodies(unit[0] for unit in shown.units), word)
+        elif closed:
+            text = self.arguments.text(_bodies(node.target.schedule), word) if word else contents(node.target)
+        line = ", ".join(filter(None, (text, *facts)))
+        return (line,) if line else ()
 
     def dense(self, body: Body, prefix: str, level: int, sources: _Sources, training_only: bool) -> list[Box | Cluster]:
         """Draw the copies of a densely connected body once, and one concat of its input and all they give."""
@@ -389,13 +491,44 @@ class _Builder:
 
 
 def kind_word(node: Node) -> str:
-    """The word for a body: its block, the block that it repeats, or nothing for a plain group."""
-    if node.kind in ("chain", "graph", "branches"):
-        return ""
-    if node.kind == "repeat" and isinstance(node.target, Body):
-        kinds = {inner.kind for inner in node.target.nodes}
-        return kinds.pop() if len(kinds) == 1 else ""
-    return node.kind
+    """The word for a body: its block, the block of which it holds copies alone, or nothing for a plain group."""
+    if node.kind not in GROUPS:
+        return node.kind
+    assert isinstance(node.target, Body)
+    kinds = {inner.kind for inner in node.target.nodes if isinstance(inner.target, Body) or node.target.repeated}
+    alike = node.kind in ("chain", "repeat") and len(kinds) == 1 and len({n.kind for n in node.target.nodes}) == 1
+    return next(iter(kinds - set(GROUPS)), "") if alike else ""
+
+
+def _count(shown: _Shown) -> int:
+    """How many copies a body stands for, or holds."""
+    node = shown.unit[0]
+    assert isinstance(node.target, Body)
+    if shown.count > 1 or not kind_word(node):
+        return shown.count
+    if (dense := dense_copies(node.target)) is not None:
+        return len(dense[0])
+    return len(node.target.nodes) if node.target.repeated or node.kind == "chain" else 1
+
+
+def _bodies(nodes: Iterable[Node]) -> tuple[Body, ...]:
+    return tuple(node.target for node in nodes if isinstance(node.target, Body))
+
+
+def _only_in_first(folds: tuple[Fold, ...]) -> tuple[str, ...]:
+    """The names of what the first copy of a block has and the others lack, as its projection."""
+    bodies = _bodies(fold.first for fold in folds)
+    if len(bodies) < max(2, len(folds)):
+        return ()
+    first, *others = ([node.name for node in body.nodes] for body in bodies)
+    extra = tuple(name for name in first if not any(name in other for other in others))
+    return extra if len(extra) <= _MOST_EXTRAS else ()
+
+
+def _told_apart(name: str, prefix: str, word: str) -> str:
+    """The name of a body, with that of the one around it where it is a number and no word follows."""
+    around = prefix.rstrip(".").rpartition(".")[2]
+    return f"{around}.{name}" if around and not word and name.isdecimal() else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,12 +536,14 @@ class _Shown:
     """What stands in the picture for a fold: `units` are equal copies, of which the first is drawn.
 
     `paths` are those of the bodies that gave way to it and of the first copy; `other_paths` lie in the copies left out.
+    `copies` pairs the path of each copy with that of the one drawn in its place.
     """
 
     units: tuple[Unit, ...]
     count: int
     paths: tuple[str, ...]
     other_paths: tuple[str, ...]
+    copies: tuple[tuple[str, str], ...]
 
     @property
     def unit(self) -> Unit:
@@ -421,7 +556,8 @@ def _shown(fold: Fold, prefix: str) -> _Shown:
     A group that holds one unit, or copies of one, gives way to it; so does a block that holds the ops of one box.
     """
     path = prefix + fold.first.name
-    shown = _Shown(fold.units, len(fold.units), (path,), tuple(_paths(Fold(fold.units[1:]).nodes, prefix)))
+    copies = tuple((prefix + unit[0].name, path) for unit in fold.units)
+    shown = _Shown(fold.units, len(fold.units), (path,), tuple(_paths(Fold(fold.units[1:]).nodes, prefix)), copies)
     unit, paths, groups = fold.units[0], [path], True
     while (held := held_fold(unit)) is not None and (len(held.units) == 1 or len(fold.units) == 1):
         groups = groups and _is_group(unit[0])
@@ -430,7 +566,8 @@ def _shown(fold: Fold, prefix: str) -> _Shown:
         paths.append(inside + unit[0].name)
         if groups or isinstance(unit[0].target, Op):
             others = shown.other_paths + tuple(_paths(Fold(held.units[1:]).nodes, inside))
-            shown = _Shown(held.units, max(len(fold.units), len(held.units)), tuple(paths), others)
+            copies += tuple((inside + copy[0].name, paths[-1]) for copy in held.units)
+            shown = _Shown(held.units, max(len(fold.units), len(held.units)), tuple(paths), others, copies)
         if len(held.units) > 1:
             break
     return shown

@@ -7,6 +7,7 @@ meaning alone: every box says in words what it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,10 @@ class Tone:
 
     fill: str
     line: str
+
+
+Stroke = Literal["solid", "bold", "dotted"]
+"""How the line around a box is drawn; dashes are for what exists in training alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class Palette:
     marks: dict[str, Tone]  # of what differs from another network, and of what does not
     accent: str  # of what is selected
     costs: tuple[str, str]  # of no cost, and of the greatest
+    strokes: dict[str, Stroke]  # by category, where lightness alone does not tell them apart
 
     def cluster(self, level: int) -> Tone:
         return self.clusters[min(level, len(self.clusters) - 1)]
@@ -66,6 +72,7 @@ LIGHT = Palette(
     },
     accent="#1d5fd1",
     costs=("#f6f8fa", "#f0a35e"),
+    strokes={},
 )
 
 DARK = Palette(
@@ -99,4 +106,56 @@ DARK = Palette(
     },
     accent="#6aa8ff",
     costs=("#1d242d", "#a8571b"),
+    strokes={},
 )
+
+_INK = "#1a1a1a"
+_WHITE, _PALE, _LIGHT_GREY, _GREY, _DARK_GREY = "#ffffff", "#e6e6e6", "#cccccc", "#b3b3b3", "#9c9c9c"
+
+PRINT = Palette(
+    categories={
+        "convolution": Tone(_LIGHT_GREY, _INK),
+        "linear": Tone(_DARK_GREY, _INK),
+        "attention": Tone(_WHITE, _INK),
+        "recurrent": Tone(_PALE, _INK),
+        "normalization": Tone(_WHITE, _INK),
+        "activation": Tone(_PALE, _INK),
+        "pooling": Tone(_WHITE, _INK),
+        "resample": Tone(_DARK_GREY, _INK),
+        "merge": Tone(_GREY, _INK),
+        "reshape": Tone(_LIGHT_GREY, _INK),
+        "regularization": Tone(_GREY, _INK),
+        "state": Tone(_LIGHT_GREY, _INK),
+        "block": Tone(_PALE, _INK),
+        "terminal": Tone(_INK, _INK),
+        "failed": Tone(_GREY, _INK),
+    },
+    clusters=(Tone("#fafafa", "#8c8c8c"), Tone("#f4f4f4", "#7a7a7a"), Tone("#eeeeee", "#686868")),
+    background=_WHITE,
+    text="#000000",
+    muted="#262626",
+    edges={"main": "#6b6b6b", "shortcut": "#000000", "auxiliary": "#6b6b6b", "failed": "#000000"},
+    marks={
+        "added": Tone(_PALE, _INK),
+        "removed": Tone(_DARK_GREY, _INK),
+        "changed": Tone(_LIGHT_GREY, _INK),
+        "same": Tone(_WHITE, "#8c8c8c"),
+    },
+    accent="#000000",
+    costs=(_WHITE, _DARK_GREY),
+    strokes={
+        "attention": "bold",
+        "recurrent": "bold",
+        "state": "bold",
+        "failed": "bold",
+        "normalization": "dotted",
+        "activation": "dotted",
+        "reshape": "dotted",
+        "regularization": "dotted",
+        "resample": "dotted",
+    },
+)
+"""For paper: categories differ in lightness or in the line around them, which a printer without colors keeps."""
+
+Theme = Literal["light", "dark", "print"]
+THEMES: dict[Theme, Palette] = {"light": LIGHT, "dark": DARK, "print": PRINT}

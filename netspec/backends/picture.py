@@ -1,66 +1,141 @@
-"""Graph in, picture file out: `.svg`, `.png` or `.dot`.
+"""Graph in, picture file out: one module for each format.
 
-The graph becomes a `Drawing`, Graphviz gives every part its place, and the frame adds title and legend. Text stays text
-in an SVG. A PNG is painted from the SVG, with a font of this machine.
+The graph becomes a `Drawing`, Graphviz gives every part its place, and the frame adds title and legend; or it becomes a
+`Figure` of volumes. Text stays text in SVG and PDF. A PNG is painted from the SVG, with a font of this machine.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
-from netspec.backends.dot import to_dot
-from netspec.backends.diff import Difference
-from netspec.backends.diff_text import remarks
-from netspec.backends.drawing import Drawing, marked, to_drawing, to_drawings, with_one_legend
+from netspec.backends.dot import Direction, to_dot
+from netspec.backends.drawing import Depth, Drawing, marked, to_drawing, to_drawings, with_one_legend
 from netspec.backends.engines import to_svg
-from netspec.backends.palette import LIGHT
+from netspec.backends.palette import LIGHT, THEMES, Palette, Theme
 from netspec.backends.svg import framed, side_by_side
-from netspec.diagnostics import Problem, SpecError
+from netspec.diagnostics import Problem, SpecError, listing, suggest
 from netspec.files import extra, unknown_format, whole
 from netspec.graph import Graph
 
-FORMATS = (".svg", ".png", ".dot")
+if TYPE_CHECKING:
+    from netspec.backends.diff import Difference
+
+Style = Literal["boxes", "volumes"]
+"""Boxes and arrows for every detail, or the volumes of the figures in papers."""
+
+FORMATS = (".svg", ".png", ".pdf", ".html", ".dot", ".mmd", ".txt")
+FORMATS_OF_VOLUMES = (".svg", ".png", ".pdf")
 FORMATS_OF_PAIRS = (".svg", ".png")
+_PIXELS_PER_INCH = 96  # as browsers have them, for pictures whose size is in points
 PNG_SCALE = 2  # pixels for each point, so that text is sharp on screens of high density
 
 
-def draw(graph: Graph, path: str | Path, *, depth: int | None = None, engine: str | None = None) -> None:
-    """Draw a network into a file whose suffix says the format, with `depth` levels of blocks opened.
+def draw(
+    graph: Graph,
+    path: str | Path,
+    *,
+    depth: Depth = "block",
+    open: Sequence[str] = (),
+    close: Sequence[str] = (),
+    theme: Theme = "light",
+    direction: Direction = "down",
+    style: Style = "boxes",
+    engine: str | None = None,
+) -> None:
+    """Draw a network into a file whose suffix says the format. What `depth`, `open` and `close` show: see `to_drawing`.
 
     `engine` is `native`, the system's Graphviz, or `embedded`; by default the first that is there. The file appears
-    complete or not at all. Raises `SpecError` for another suffix, or where a package or font is missing.
+    complete or not at all. Raises `SpecError` for another suffix, a pattern of `open` or `close` that selects nothing,
+    or where a package or font is missing.
     """
+    if not isinstance(depth, int):
+        _check_choice("depth", depth, ("stage", "block", "op"))
+    _check_choice("theme", theme, tuple(THEMES))
+    _check_choice("direction", direction, get_args(Direction))
+    _check_choice("style", style, get_args(Style))
     suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
-        raise unknown_format(path, list(FORMATS))
-    drawing = to_drawing(graph, depth)
-    _write(path, to_dot(drawing, LIGHT) if suffix == ".dot" else _picture(drawing, engine))
+    formats = FORMATS if style == "boxes" else FORMATS_OF_VOLUMES
+    if suffix not in formats:
+        raise unknown_format(path, list(formats))
+    if style == "volumes":
+        from netspec.backends import figure, volumes
+
+        _write(path, figure.to_svg(volumes.to_figure(graph, depth, open, close), THEMES[theme]))
+    elif suffix == ".html":
+        from netspec.backends.page import to_page
+
+        _write(path, to_page(graph, depth, open, close))
+    else:
+        drawing = to_drawing(graph, depth, open, close)
+        _write(path, _content(drawing, suffix, THEMES[theme], direction, engine))
+
+
+def _check_choice(what: str, chosen: str, known: tuple[str, ...]) -> None:
+    """Raise a `SpecError` unless an option from Python is one of those there are."""
+    if chosen not in known:
+        message = f"`{what}` is {listing(known, 'or')}, got `{chosen}`"
+        raise SpecError([Problem("wrong-value", message, help=suggest(str(chosen), known)).at(None)])
+
+
+def _content(drawing: Drawing, suffix: str, palette: Palette, direction: Direction, engine: str | None) -> str:
+    """What a file of a text format holds; the others are made from SVG."""
+    if suffix == ".dot":
+        return to_dot(drawing, palette, direction)
+    if suffix == ".mmd":
+        from netspec.backends.mermaid import to_mermaid
+
+        return to_mermaid(drawing, palette, direction)
+    if suffix == ".txt":
+        from netspec.backends.tree import to_tree
+
+        return to_tree(drawing) + "\n"
+    return to_picture(drawing, palette, direction, engine)
 
 
 def draw_difference(
-    difference: Difference, path: str | Path, *, depth: int | None = None, engine: str | None = None
+    difference: Difference, path: str | Path, *, depth: Depth = "block", engine: str | None = None
 ) -> None:
-    """Draw both networks side by side into an `.svg` or `.png`, with what differs marked. Options are those of `draw`."""
+    """Draw both networks side by side into an `.svg` or `.png`, with what differs marked.
+
+    Options and errors are those of `draw`.
+    """
+    from netspec.backends.diff_text import params_text, remarks
+
     if Path(path).suffix.lower() not in FORMATS_OF_PAIRS:
         raise unknown_format(path, list(FORMATS_OF_PAIRS))
     graphs = difference.before, difference.after
     before, after = to_drawings(graphs, depth)
     marks, other_marks = difference.marks
-    drawings = marked(before, marks, {}), marked(after, other_marks, remarks(difference))
+    drawings = (
+        replace(marked(before, marks, {}), subtitle=(*before.subtitle, "")),
+        replace(marked(after, other_marks, remarks(difference)), subtitle=(*after.subtitle, params_text(difference))),
+    )
     title = f"{difference.before.name} and {difference.after.name}: what differs"
-    pictures = (_picture(drawing, engine) for drawing in with_one_legend(drawings))
+    pictures = (to_picture(drawing, engine=engine) for drawing in with_one_legend(drawings))
     _write(path, side_by_side(pictures, title, LIGHT))
 
 
-def _picture(drawing: Drawing, engine: str | None) -> str:
-    return framed(to_svg(to_dot(drawing, LIGHT, title=False), engine), drawing, LIGHT)
+def to_picture(
+    drawing: Drawing, palette: Palette = LIGHT, direction: Direction = "down", engine: str | None = None
+) -> str:
+    """The finished SVG of a drawing, by `engine` as in `draw`."""
+    return framed(to_svg(to_dot(drawing, palette, direction, title=False), engine), drawing, palette, direction)
 
 
 def _write(path: str | Path, content: str) -> None:
-    """Write DOT or SVG into a file, painted where the file is a `.png`."""
-    data = to_png(content) if Path(path).suffix.lower() == ".png" else content.encode()
+    """Write text into a file; SVG is painted where the file is a `.png`, and set where it is a `.pdf`."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".pdf":
+        from netspec.backends.pdf import to_pdf
+
+        data = to_pdf(content)
+    else:
+        data = to_png(content) if suffix == ".png" else content.encode()
     with whole(path) as file:
         file.write_bytes(data)
 
@@ -80,6 +155,7 @@ def to_png(svg: str) -> bytes:
     painted = resvg.svg_to_bytes(
         svg_string=svg,
         zoom=PNG_SCALE,
+        dpi=_PIXELS_PER_INCH,
         sans_serif_family=family,
         font_files=files,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from netspec.graph import Body, Graph, Node, node_macs, node_parameters
@@ -18,6 +19,9 @@ COUNTING_RULE = (
     "MACs are multiply-accumulates of convolutions, matrix products, attention and recurrent layers for one sample in "
     "eval mode; FLOPs are 2 × MACs, PyTorch's flop count; memory is that of all outputs of one sample"
 )
+
+
+_HEAD = ("op", "output", "parameters", "MACs", "memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Summary:
 
     def text(self, depth: int | None = 2) -> str:
         """The table for a terminal, `depth` levels of it, or all with None."""
-        table: list[tuple[str, ...]] = [("", "op", "output", "parameters", "MACs", "memory")]
+        table: list[tuple[str, ...]] = [("", *_HEAD)]
         table += [_cells(row, level) for row, level in self._visible(depth)]
         table.append(("total", "", "", f"{self.parameters:,}", short(self.macs), byte_size(self.memory)))
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -91,6 +95,16 @@ class Summary:
         total = (f"{self.parameters:,}", short(self.macs), byte_size(self.memory))
         lines += [f"| **total** | | | **{'** | **'.join(total)}** |", "", self._totals()]
         return "\n".join(lines)
+
+    def html(self, depth: int | None = 2) -> str:
+        """The table as HTML."""
+        lines = [f"<p><b>{escape(self._title())}</b></p>", "<table>", _html_row("th", ("", *_HEAD))]
+        for row, level in self._visible(depth):
+            name, *rest = map(escape, _cells(row, 0))
+            lines.append(_html_row("td", (f"{'&emsp;' * level}{name}", *rest)))
+        costs = (f"{self.parameters:,}", short(self.macs), byte_size(self.memory))
+        lines += [_html_row("th", ("total", "", "", *costs)), "</table>"]
+        return "\n".join([*lines, f"<p>{escape(self._totals())}</p>"])
 
     def json(self, depth: int | None = None) -> str:
         """The tree as JSON; sizes are in bytes."""
@@ -176,6 +190,12 @@ def _cells(row: Row, level: int) -> tuple[str, ...]:
     parameters = f"{row.parameters:,}" if row.parameters else ""
     macs = short(row.macs) if row.macs else ""
     return name, op, ", ".join(row.outputs), parameters, macs, byte_size(row.memory) if row.memory else ""
+
+
+def _html_row(tag: str, cells: tuple[str, ...]) -> str:
+    """A row of a table: texts to the left, figures to the right."""
+    aligned = zip(cells, ("left",) * 3 + ("right",) * 3, strict=True)
+    return "<tr>" + "".join(f'<{tag} style="text-align: {side}">{cell}</{tag}>' for cell, side in aligned) + "</tr>"
 
 
 def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
