@@ -10,20 +10,26 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import contest
 from benchmarks.report import table
+from netspec.diagnostics import SpecError
 from netspec.files import whole
 
 BENCHMARKS = {
+    "check": "from spec to shapes and costs, beside torchinfo and PyTorch's flop counter: time and peak memory",
+    "drawing": "from spec to picture and summary, beside torchview and torchinfo: time and size",
     "weights": "building with trained weights, beside torchvision: time and peak memory",
 }
 """What each module measures. Its `contests(folder)` yields them, and may keep files in the folder while it is used."""
 
 DEFAULT_REPEAT = 5
+
+PACKAGES = ("netspec", "torch", "torchvision", "safetensors", "torchinfo", "torchview")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.list:
         print("\n".join(f"{name:<12}{about}" for name, about in BENCHMARKS.items()))
         return
-    results = {name: run(name, options.repeat) for name in options.names or BENCHMARKS}
+    try:
+        results = {name: run(name, options.repeat) for name in options.names or BENCHMARKS}
+    except SpecError as error:  # such as a package that is not installed
+        raise SystemExit(str(error)) from None
     if options.output:
         record = {"machine": machine(), "repeat": options.repeat, "benchmarks": results}
         with whole(options.output) as file:
@@ -87,7 +96,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "default"),
         "python": platform.python_version(),
-        **{package: version(package) for package in ("netspec", "torch", "torchvision", "safetensors")},
+        **{package: version(package) for package in PACKAGES if find_spec(package)},
     }
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import quantiles
 from time import perf_counter, process_time
+from types import MappingProxyType
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,11 +24,12 @@ Job = Callable[[], object]
 """What is measured. Its result lives until the measurement is over."""
 
 Samples = dict[str, dict[str, list[float]]]
-"""Values by contestant and by measure, one a round; times in seconds, memory in bytes."""
+"""Values by contestant and by measure, one a round, and facts, once; times in seconds, memory and files in bytes."""
 
 TIMES = ("CPU time", "wall time")
 PEAK = "peak memory"
 MAPPED = "mapped file pages"
+FILE_SIZE, BOXES, LINES = FACTS = ("file size", "boxes", "lines")
 
 MOST_MEMORY_ROUNDS = 3  # peak memory hardly varies, and each sample waits for a new process
 
@@ -36,12 +38,13 @@ class Contest(NamedTuple):
     """Jobs that do the same, by the name of the contestant; the others are compared with the first.
 
     With `memory` it is peak memory that counts, and a job must be one that pickles: a function of a module, or a
-    `functools.partial` of one.
+    `functools.partial` of one. `facts` are what else there is to know of a contestant's result, which no round changes.
     """
 
     title: str
     contestants: Mapping[str, Job]
     memory: bool = False
+    facts: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
 class Spread(NamedTuple):
@@ -77,6 +80,8 @@ def run(contest: Contest, repeat: int, progress: Callable[[str], None]) -> Sampl
             for what, value in measure(contest.contestants[name]).items():
                 if round >= 0:
                     samples[name].setdefault(what, []).append(value)
+    for name, facts in contest.facts.items():
+        samples[name] |= {what: [value] for what, value in facts.items()}
     return samples
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.contest import MAPPED, TIMES, Samples, Spread, ratios
+from benchmarks.contest import FACTS, FILE_SIZE, MAPPED, TIMES, Samples, Spread, ratios
 
 NAME, VALUE, RATIO = 42, 24, 20  # widths of columns
 
@@ -15,21 +15,28 @@ BYTES = (("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10))
 def table(title: str, samples: Samples) -> Iterator[str]:
     """The lines of a contest's table."""
     reference = next(iter(samples.values()))
-    head = "".join(f"{what:<{VALUE}}{'ratio' if compared(what) else '':<{RATIO}}" for what in reference)
+    head = "".join(f"{what:<{VALUE}}" + (f"{'ratio':<{RATIO}}" if compared(what) else "") for what in reference)
     yield f"{title:<{NAME}}{head}".rstrip()
     for name, measured in samples.items():
         cells = ""
         for what, values in measured.items():
-            cells += f"{quantity(Spread.of(values), SECONDS if what in TIMES else BYTES):<{VALUE}}"
+            cells += f"{cell(what, Spread.of(values)):<{VALUE}}"
             if compared(what):
                 ratio = "1" if measured is reference else quantity(ratios(values, reference[what]))
                 cells += f"{ratio:<{RATIO}}"
         yield f"  {name:<{NAME - 2}}{cells}".rstrip()
 
 
+def cell(what: str, spread: Spread) -> str:
+    """The text of a measure, or of a fact, which has no quartiles."""
+    if what == FILE_SIZE:
+        return quantity(spread, BYTES).partition(" (")[0]
+    return f"{spread.median:,.0f}" if what in FACTS else quantity(spread, SECONDS if what in TIMES else BYTES)
+
+
 def compared(what: str) -> bool:
     """Whether less of it is better."""
-    return what != MAPPED
+    return what != MAPPED and what not in FACTS
 
 
 def quantity(spread: Spread, units: tuple[tuple[str, float], ...] = (("", 1.0),)) -> str:

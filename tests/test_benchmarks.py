@@ -13,8 +13,11 @@ from types import ModuleType
 
 import pytest
 
+import netspec
 from benchmarks.__main__ import BENCHMARKS, main
-from benchmarks.contest import MAPPED, PEAK, TIMES, Contest, Spread, memory_of, ratios, run
+from benchmarks.check import NETWORK, by_flop_counter, by_netspec, process
+from benchmarks.contest import BOXES, FILE_SIZE, MAPPED, PEAK, TIMES, Contest, Spread, memory_of, ratios, run
+from benchmarks.drawing import LONG_SPEC, count_boxes
 from benchmarks.fresh import RESET_PEAK
 from benchmarks.report import BYTES, SECONDS, digits, quantity, table
 
@@ -70,6 +73,16 @@ def test_a_table_compares_with_the_first_contestant() -> None:
     assert theirs.split()[-5:] == ["2.00", "(2.00–2.00)", "1.00", "MiB", "(1.00–1.00)"]
 
 
+def test_facts_stand_beside_what_is_measured() -> None:
+    samples = {
+        name: {TIMES[0]: [size], FILE_SIZE: [size * 1024], BOXES: [size]} for name, size in (("a", 2.0), ("b", 9.0))
+    }
+    head, first, second = table("pictures", samples)
+    assert head.split() == ["pictures", "CPU", "time", "ratio", "file", "size", "boxes"]
+    assert first.split()[-4:] == ["1", "2.00", "KiB", "2"]
+    assert second.split()[-5:] == ["4.50", "(4.50–4.50)", "9.00", "KiB", "9"]
+
+
 # Measuring -----------------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +108,12 @@ def test_the_time_of_processes_that_a_job_starts_counts() -> None:
     contest = Contest("processes", {"idle": process("pass"), "busy": process("sum(range(10_000_000))")})
     samples = run(contest, 3, silent)
     assert ratios(samples["busy"]["CPU time"], samples["idle"]["CPU time"]).median > 2
+
+
+def test_a_fact_is_kept_once() -> None:
+    samples = run(Contest("sums", {"short": partial(sum, range(10))}, facts={"short": {BOXES: 3}}), 2, silent)
+    assert samples["short"][BOXES] == [3]
+    assert {len(samples["short"][what]) for what in TIMES} == {2}
 
 
 @linux
@@ -145,11 +164,40 @@ def test_every_benchmark_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--list"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     folder = Path(__file__).parent.parent / "benchmarks"
-    runner = {"__init__", "__main__", "contest", "fresh", "report"}
+    runner = {"__init__", "__main__", "contest", "fresh", "peers", "report"}
     assert set(listed) == {path.stem for path in folder.glob("*.py")} - runner
 
 
 def test_an_unknown_benchmark_is_a_mistake_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["wights"])
-    assert "no benchmark is called 'wights': there is weights" in capsys.readouterr().err
+    assert "no benchmark is called 'wights': there is check, drawing, weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["check", "drawing"])
+def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchinfo", None)
+    monkeypatch.setitem(sys.modules, "torchview", None)
+    with pytest.raises(SystemExit, match=r"pip install 'netspec\[benchmarks\]'"):
+        main([name])
+
+
+# The contestants -----------------------------------------------------------------------------------------------------
+
+
+def test_the_flop_counter_counts_the_same() -> None:
+    assert by_netspec(NETWORK) == by_flop_counter(NETWORK)
+
+
+def test_a_process_may_use_compiled_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    process("import sys; assert not sys.dont_write_bytecode")
+    with pytest.raises(subprocess.CalledProcessError):
+        process("import sys; assert sys.dont_write_bytecode")
+
+
+def test_the_long_network_has_a_thousand_blocks_and_few_boxes() -> None:
+    graph = netspec.loads(LONG_SPEC)
+    blocks = [node for _, node in graph.walk() if node.kind == "bottleneck"]
+    assert len(blocks) == 1000
+    assert count_boxes(graph, "block") <= count_boxes(graph, "op") < 20
