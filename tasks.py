@@ -43,6 +43,7 @@ def types() -> None:
 def docs() -> None:
     """Check that the generated pages are up to date."""
     run("docs/make_reference.py", "--check")
+    run("docs/make_gallery.py", "--check")
     run("docs/make_zoo.py", "--check")
     run("docs/make_schema.py", "--check")
     run("docs/make_diagnostics.py", "--check")

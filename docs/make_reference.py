@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from pages import main
 
@@ -19,6 +19,7 @@ from netspec.expressions import CONSTANTS, FUNCTIONS, compile_expression, shape_
 from netspec.fields import Record, usage
 from netspec.initializers import INITIALIZERS
 from netspec.layout import write
+from netspec.limits import Limits
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
 from netspec.shapes import AXIS_NAMES, BYTES, TensorType
@@ -83,23 +84,16 @@ _FUNCTION_USES = {
             "zip([64, 128], [2, 3])"),
 }  # fmt: skip
 
-_LIMITS = {
-    "source.MAX_BYTES": "bytes of a spec file",
-    "source.MAX_NESTING": "levels of lists and mappings in a file",
-    "source.MAX_NODES": "values of a file, after aliases are expanded",
-    "inherit.MAX_CHAIN": "specs that extend each other",
-    "parse.MAX_IMPORTS": "files that one compilation imports",
-    "parse.MAX_PARTS": "parts of a node's name, between dots",
+# Parts of the language, which no caller changes.
+_FIXED = {
     "expressions.MAX_LENGTH": "characters of an expression",
-    "expressions.MAX_DEPTH": "levels of an expression",
+    "expressions.MAX_DEPTH": "levels of an expression, and of lists in lists",
     "expressions.MAX_MAGNITUDE": "magnitude of an integer",
-    "expressions.MAX_ITEMS": "items of a list in an expression",
-    "wiring.MAX_COPIES": "copies of one `repeat`, and rows of one `for`",
-    "elaborate.MAX_LEVELS": "levels of blocks inside blocks",
-    "elaborate.MAX_NODES": "nodes of a network, each copy counted",
-    "elaborate.MAX_STEPS": "rows, copies and nodes that are looked at on the way",
+    "names.MAX_PARTS": "parts of a node's name, between dots",
+    "names.MAX_NAME": "characters of a node's name",
     "elaborate.MAX_AXIS": "length of an axis",
 }
+_OF_MESSAGES = {"elaborate.MAX_SHOWN", "schedules.MAX_ROWS"}
 
 
 def reference() -> str:
@@ -241,16 +235,20 @@ def _limits() -> str:
         for path in PACKAGE.glob("*.py")
         for name in re.findall(r"^(MAX_\w+) = ", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    missing = set_somewhere - {"elaborate.MAX_SHOWN"} ^ set(_LIMITS)
-    assert not missing, f"describe {sorted(missing)} in _LIMITS, or take it out"
+    missing = set_somewhere - _OF_MESSAGES ^ set(_FIXED)
+    assert not missing, f"describe {sorted(missing)} in _FIXED, or take it out"
+    hints = get_type_hints(Limits, include_extras=True)
+    adjustable = ((hints[name].__metadata__[0], f"{most:,}", f"`{name}`") for name, most in Limits()._asdict().items())
 
-    def row(place: str) -> tuple[str, ...]:
+    def fixed(place: str) -> tuple[str, ...]:
         module, _, name = place.partition(".")
-        value = getattr(import_module(f"netspec.{module}"), name)
-        return _LIMITS[place], f"{value:,}", f"`{name}` in `netspec/{module}.py`"
+        return _FIXED[place], f"{getattr(import_module(f'netspec.{module}'), name):,}", ""
 
-    introduction = "A spec from a stranger must not exhaust the machine, so these are the most there can be of:"
-    return _table("Limits", introduction, ("what", "most", "set by"), map(row, _LIMITS))
+    introduction = (
+        "A spec from a stranger must not exhaust the machine, so these are the most there can be of. Those with a\n"
+        "name are [changed](security.md#limits) by whoever loads the spec."
+    )
+    return _table("Limits", introduction, ("what", "most", "name"), (*adjustable, *map(fixed, _FIXED)))
 
 
 if __name__ == "__main__":

@@ -67,7 +67,10 @@ class Span(NamedTuple):
 
 
 class Diagnostic(NamedTuple):
-    """One mistake: a code that names it, a headline that stands alone, the smallest span, and what helps."""
+    """One mistake: a code that names it, a headline that stands alone, the smallest span, and what helps.
+
+    `related` are the other places that the texts name: where the blocks around are used, the nodes that led to it.
+    """
 
     code: str
     message: str
@@ -77,6 +80,7 @@ class Diagnostic(NamedTuple):
     notes: tuple[str, ...] = ()
     help: tuple[str, ...] = ()
     level: Level = "error"
+    related: tuple[Span, ...] = ()
 
     def render(self, color: bool = False) -> str:
         """The diagnostic as text: headline, place, excerpt with carets, then `at`, `note` and `help` lines."""
@@ -155,6 +159,7 @@ class Problem(Exception):
         self.notes = tuple(notes)
         self.help = tuple(help)
         self.span: Span | None = None
+        self.related: tuple[Span, ...] = ()
 
     def place(self, span: Span) -> Problem:
         """Say where the problem is, unless a smaller place is known already."""
@@ -162,11 +167,14 @@ class Problem(Exception):
             self.span = span if self.extent is None else span.within(*self.extent)
         return self
 
-    def at(self, span: Span | None, at: str = "") -> Diagnostic:
-        """The diagnostic of this problem, at its own place or else at `span`."""
+    def at(self, span: Span | None, at: str = "", uses: tuple[Span, ...] = ()) -> Diagnostic:
+        """The diagnostic of this problem, at its own place or else at `span`, in blocks that are used at `uses`."""
         if span is not None:
             self.place(span)
-        return Diagnostic(self.code, self.message, self.span, self.label, at, self.notes, self.help).cut()
+        related = (*self.related, *uses)
+        return Diagnostic(
+            self.code, self.message, self.span, self.label, at, self.notes, self.help, related=related
+        ).cut()
 
 
 @dataclass(eq=False, repr=False)

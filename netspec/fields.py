@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from inspect import get_annotations
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic_core import SchemaValidator, ValidationError
 
@@ -113,13 +113,13 @@ def _fields(cls: type[Record]) -> dict[str, Field]:
 
 
 def _annotated_fields(cls: type[Record]) -> dict[str, Field]:
-    hints = get_type_hints(cls, include_extras=True)
-    bases = [base for base in reversed(cls.__mro__) if issubclass(base, Record)]
-    names = dict.fromkeys(name for base in bases for name in get_annotations(base))
+    bases = [base for base in cls.__mro__[:0:-1] if issubclass(base, Record)]
+    hints = {name: field.annotation for base in bases for name, field in _fields(base).items()}
+    hints |= get_annotations(cls, eval_str=True)
     return {
-        name: Field(hints[name], not hasattr(cls, name), getattr(cls, name, None))
-        for name in names
-        if hints[name] is not ClassVar and get_origin(hints[name]) is not ClassVar
+        name: Field(hint, not hasattr(cls, name), getattr(cls, name, None))
+        for name, hint in hints.items()
+        if hint is not ClassVar and get_origin(hint) is not ClassVar
     }
 
 

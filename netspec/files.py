@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -22,6 +21,8 @@ def whole(path: str | Path) -> Iterator[Path]:
 
     Raises `SpecError` where the file cannot be written.
     """
+    import tempfile  # only for who writes a file
+
     target = Path(path)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)

@@ -42,6 +42,7 @@ def explain_fork(problem: Problem, inputs: Sequence[Value], nodes: Iterable[Node
     problem.notes += tuple(
         f"{_placed(node)} makes {node.outputs[0].type} of {node.inputs[0].type}" for node in steps if node.inputs
     )
+    problem.related += tuple(node.span for node in steps)
     problem.help += tuple(_padding(ways, fork)) or tuple(_projection(ways))
 
 

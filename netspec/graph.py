@@ -8,7 +8,7 @@ graph knows neither YAML nor torch.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import networkx
     from torch import nn
 
+    from netspec.backends.dot import Direction
+    from netspec.backends.drawing import Depth
+    from netspec.backends.palette import Theme
+    from netspec.backends.picture import Style
     from netspec.backends.published import PublishedWeights
     from netspec.backends.weights import Weights
     from netspec.initialize import Assignment
@@ -312,11 +316,52 @@ class Graph:
 
         return to_summary(self).text(depth)
 
-    def draw(self, path: str | Path, *, depth: int | None = None) -> None:
-        """Draw the network into a file: `.svg`, `.png` or `.dot` by its suffix."""
+    def draw(
+        self,
+        path: str | Path,
+        *,
+        depth: Depth = "block",
+        open: Sequence[str] = (),
+        close: Sequence[str] = (),
+        theme: Theme = "light",
+        direction: Direction = "down",
+        style: Style = "boxes",
+        engine: str | None = None,
+    ) -> None:
+        """Draw the network into a file whose suffix says the format.
+
+        `depth` is `stage`, `block`, `op`, or how many levels of blocks are open. Patterns of paths `open` or `close`
+        blocks besides. The theme is `light`, `dark` or `print`, and the network runs `down` or to the `right`. `engine`
+        is that of the layout: `native`, the system's Graphviz, or `embedded`; by default the first that is there.
+
+        The formats are `.svg`, `.png`, `.pdf`, `.html`, `.dot`, `.mmd` (Mermaid) and `.txt`. The style `volumes` is
+        that of the figures in papers, as `.svg`, `.png` or `.pdf`. Raises `SpecError`.
+        """
         from netspec.backends.picture import draw
 
-        draw(self, path, depth=depth)
+        draw(
+            self,
+            path,
+            depth=depth,
+            open=open,
+            close=close,
+            theme=theme,
+            direction=direction,
+            style=style,
+            engine=engine,
+        )
+
+    def _repr_html_(self) -> str:
+        """The picture and the summary, for notebooks."""
+        from netspec.backends.notebook import to_html
+
+        return to_html(self)
+
+    def _repr_svg_(self) -> str | None:
+        """The picture, for notebooks and what exports them."""
+        from netspec.backends.notebook import to_svg
+
+        return to_svg(self)
 
     def to_networkx(self) -> networkx.DiGraph:
         """The op nodes as a directed graph: nodes are paths, edges carry the shape. Needs networkx."""

@@ -116,9 +116,11 @@ class _Resolver:
 
         `filled` are the parameters that tables further in have a rule for: a rule by op leaves them alone.
         """
-        by_path = [rule for pattern, rule in reversed(table.paths) if pattern.matches(path, len(table.base))]
         by_op = [table.ops[node.kind]] if node.kind in table.ops else []
-        if not by_path and not by_op:
+        if not by_op and not table.paths:
+            return ()
+        by_path = [rule for pattern, rule in reversed(table.paths) if pattern.matches(path, len(table.base))]
+        if not by_op and not by_path:
             return ()
         key = (id(op), node.input_types, id(table), *map(id, by_path), filled)
         if key not in self.known:

@@ -371,7 +371,7 @@ class Parser:
                 bind(signature, spec, self.namespace.known)
         except Problem as problem:
             self.reporter.report(problem.at(spec.span))
-            return NodeSpec(spec.source)
+            return NodeSpec(spec.source, loop=spec.loop)
         return spec
 
     def _full(self, source: Mapping) -> NodeSpec:
@@ -392,7 +392,8 @@ class Parser:
         if target is None and rest and not kinds:
             key = rest[0][0]
             self._reject(key)
-            return NodeSpec(source)
+            self._repetition(words, details)
+            return NodeSpec(source, loop=details.get("loop"))  # whose rows name nodes that others refer to
         if len(kinds) + (target is not None) > 1:
             both = [target[0].text] if target else []
             raise Problem("two-kinds", f"a node is one thing, but here are {listing([*both, *kinds])}")

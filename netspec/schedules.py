@@ -14,13 +14,14 @@ from netspec.diagnostics import Problem, Span
 from netspec.expressions import (
     CONSTANTS,
     FUNCTIONS,
-    compile_expression,
+    evaluate,
     loop_names,
     loop_targets,
     names_in,
     show,
     unpack,
 )
+from netspec.limits import TooLarge
 from netspec.source import Scalar
 from netspec.spec import BodySpec, Loop, NodeSpec, scalars
 
@@ -71,12 +72,12 @@ def _of_node(node: NodeSpec, rows: Rows) -> Iterator[ConstantCondition]:
 
 
 def _values(source: Scalar, rows: Rows) -> list[Any]:
-    """The value of an expression in each row; none where it needs more than loop variables, or is wrong."""
+    """The value of an expression in each row; none where it needs more than loop variables, is wrong, or too much."""
     if not rows or not _variables(source.text) <= rows[0].keys():
         return []
     try:
-        return [compile_expression(source.text).evaluate(row) for row in rows]
-    except Problem:
+        return [evaluate(source.text, row) for row in rows]
+    except (Problem, TooLarge):
         return []
 
 

@@ -18,12 +18,13 @@ from netspec.fields import Field, Limits, usage
 from netspec.inherit import PARAMETER_KEYS
 from netspec.initializers import INITIALIZERS
 from netspec.layout import write
+from netspec.names import NAME
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
-from netspec.parse import VERSION
+from netspec.parts import VERSION
 from netspec.shapes import BYTES
 from netspec.source import Mapping, Sequence, Source
-from netspec.spec import KINDS, NAME, NODE_WORDS, BlockSpec, Kind, ParameterSpec
+from netspec.spec import KINDS, NODE_WORDS, BlockSpec, Kind, ParameterSpec
 
 Schema = dict[str, Any]
 

@@ -18,10 +18,10 @@ from netspec.diagnostics import Diagnostic, SourceFile, Span
 from netspec.expressions import loop_names, names_in
 from netspec.graph import Body, Graph, Node, Output, Value
 from netspec.ops import OP_NAMES
-from netspec.ops.base import per_axis, spatial_rank
 from netspec.schedules import constant_conditions
 from netspec.source import Source
 from netspec.spec import BlockSpec, BodySpec, Entry, Spec, entries_below, scalars
+from netspec.windows import Reach
 
 _BIASED = frozenset({"conv", "conv_transpose", "linear"})
 _CENTERING = frozenset({"batch_norm", "instance_norm"})  # subtract the mean of each channel, and with it a bias
@@ -344,10 +344,9 @@ def _centered_by(occurrence: _Occurrence, made: _Made) -> str:
 def dropped_columns(made: _Made) -> Iterator[Diagnostic]:
     """Windows that do not overlap, so that what is left at the end, or between them, is read by none.
 
-    A kernel of 1 takes samples, and windows that overlap have most of what they leave out in common with the last one:
-    published networks do both.
+    Published networks take samples with a kernel of 1, and have windows that overlap leave out a last column.
     """
-    for entry, occurrences in made.ops(_WINDOWED, frozenset({"padding", "ceil_mode"})):
+    for entry, occurrences in made.ops(_WINDOWED, frozenset({"padding", "dilation", "ceil_mode"})):
         for node, _, path in occurrences:
             size, read = node.inputs[0].type.spatial, _positions_read(node)
             if read == size:
@@ -358,17 +357,13 @@ def dropped_columns(made: _Made) -> Iterator[Diagnostic]:
 
 
 def _positions_read(node: Node) -> tuple[int, ...]:
-    """How many positions of each axis the windows of a node read, where they do not overlap; all of them otherwise."""
-    x, op = node.inputs[0].type, node.target
-    rank = spatial_rank(x)
-    kernels, strides, dilations = (
-        per_axis(getattr(op, name, None) or default, rank, name)
-        for name, default in (("kernel_size", 1), ("stride", getattr(op, "kernel_size", 1)), ("dilation", 1))
-    )
-    axes = zip(x.spatial, kernels, strides, dilations, node.outputs[0].type.spatial, strict=True)
+    """How many positions of each axis are read by windows that do not overlap; all of them by those that do."""
+    assert not isinstance(node.target, Body), "it was written as an op"
+    _, *reaches = node.target.reach(*node.input_types)[0]
+    axes = zip(node.inputs[0].type.spatial, reaches, node.outputs[0].type.spatial, strict=True)
     return tuple(
-        kernel * windows if 1 < kernel <= stride and dilation == 1 else size
-        for size, kernel, stride, dilation, windows in axes
+        reach.size * windows if isinstance(reach, Reach) and 1 < reach.size <= reach.step else size
+        for size, reach, windows in axes
     )
 
 

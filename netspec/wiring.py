@@ -479,12 +479,10 @@ class BodyBuilder:
             self.failed = True
             self.broken[item.name] = self.failing(item.name, spec, inputs)
             return None
-        labels = instance.names or tuple(str(i) for i in range(len(instance.outputs)))
-        several = len(instance.outputs) > 1
-        outputs = tuple(
-            Value(f"{item.name}.{label}" if several else item.name, type)
-            for label, type in zip(labels, instance.outputs, strict=True)
-        )
+        names = [item.name]
+        if len(instance.outputs) > 1:
+            names = [f"{item.name}.{label}" for label in instance.names or range(len(instance.outputs))]
+        outputs = tuple(map(Value, names, instance.outputs))
         owner = shares.text if shares is not None else None
         node = Node(item.name, instance.kind, instance.target, inputs, outputs, spec.span, item.training_only, owner)
         self.nodes[item.name] = node

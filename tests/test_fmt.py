@@ -19,7 +19,7 @@ from netspec import SpecError
 from netspec.catalog import library_blocks, shipped_specs
 from netspec.cli import main
 from netspec.layout import WIDTH, tidy
-from netspec.parse import DOCUMENT_KEYS
+from netspec.parts import DOCUMENT_KEYS
 from netspec.source import read, read_text
 
 WRONG = sorted((Path(__file__).parent / "wrong").glob("**/*.yaml"))

@@ -21,7 +21,7 @@ from netspec.describe import library
 from netspec.fields import Record
 from netspec.initializers import INITIALIZERS
 from netspec.ops import OP_NAMES, op_class
-from netspec.parse import _BLOCK_KEYS, DOCUMENT_KEYS
+from netspec.parts import BLOCK_KEYS, DOCUMENT_KEYS
 from netspec.schema import make_schema
 from netspec.spec import NODE_WORDS
 from tests.test_docs import RIGHT, Block, complete
@@ -237,7 +237,7 @@ def test_completion_offers_everything_that_a_key_can_be() -> None:
     assert {*offered, *mapping["properties"]} >= {*NODE_WORDS} - {"merge", "inputs", "outputs"}
     assert {*NODES["branches"]["properties"]} >= {"merge", "inputs", "outputs"}
     assert set(SCHEMA["properties"]) == set(DOCUMENT_KEYS)
-    assert set(SCHEMA["definitions"]["block"]["properties"]) == set(_BLOCK_KEYS)
+    assert set(SCHEMA["definitions"]["block"]["properties"]) == set(BLOCK_KEYS)
 
 
 def test_every_reference_leads_to_a_definition() -> None:

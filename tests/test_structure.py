@@ -16,7 +16,7 @@ LAYERS = [
     {"cli"},
     {"commands"},
     {"__init__"},
-    {"compiler", "schema", "select"},
+    {"compiler", "schema", "select", "watch"},
     {"verify", "transfer", "initialize", "elaborate", "describe", "warn"},
     {"wiring"},
     {"scope"},

@@ -285,7 +285,9 @@ def test_a_padding_that_is_written_out_is_meant(node: str) -> None:
     assert codes(network(f"[{node}]", input="[4, 9]")) == []
 
 
-@pytest.mark.parametrize("node", ["{conv: [4, 1, 2]}", "{max_pool: [3, 2]}", "{conv: [4, 3, 2]}"])
+@pytest.mark.parametrize(
+    "node", ["{conv: [4, 1, 2]}", "{max_pool: [3, 2]}", "{conv: [4, 3, 2]}", "{conv: [4, 2, 3], dilation: 2}"]
+)
 def test_samples_and_windows_that_overlap_are_usual(node: str) -> None:
     graph = netspec.loads(network(f"[{node}]", input="[4, 8]"))
     assert columns_read(graph) < 8

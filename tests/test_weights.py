@@ -138,7 +138,7 @@ def test_names_of_old_vision_transformers_load_as_torchvision_loads_them() -> No
         for key, value in theirs.state_dict().items()
     }
     theirs.load_state_dict(dict(old))
-    sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32, "num_classes": 5}
+    sizes: dict[str, Any] = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32, "num_classes": 5}
     assert_equal(netspec.load("vit_b_16", input=[3, 32, 32], **sizes).build(weights=old), theirs)
 
 

@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from netspec.diagnostics import Diagnostic, Problem, SpecError
 
 if TYPE_CHECKING:
+    from netspec.backends.drawing import Depth
     from netspec.graph import Graph
-    from netspec.source import Source
 
 SPEC_HELP = "a YAML file, or the name of a spec that ships, such as resnet50"
 
@@ -66,6 +66,15 @@ def depth(text: str) -> int:
     if number < 0:
         raise argparse.ArgumentTypeError("must be at least 0, or `all`")
     return number
+
+
+def level(text: str) -> Depth:
+    """How much a picture shows: a number of levels, or `stage`, `block` and `op`, of which `all` is another name."""
+    if text in ("stage", "block", "op"):
+        return cast("Depth", text)
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError("is stage, block, op or a number of levels")
+    return "op" if text == "all" else depth(text)
 
 
 def load_spec(spec: str, options: argparse.Namespace) -> Graph:

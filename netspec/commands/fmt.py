@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 def _formatted(name: str) -> tuple[SourceFile, str]:
     """The file as it is, and its text as it should be."""
     from netspec.layout import tidy
-    from netspec.parse import DOCUMENT_KEYS
+    from netspec.parts import DOCUMENT_KEYS
     from netspec.source import read, read_bytes
 
     source = read_bytes(sys.stdin.buffer.read(), "<stdin>") if name == "-" else read(Path(name))

@@ -16,7 +16,7 @@ def run(options: argparse.Namespace) -> int:
     from netspec.catalog import Origin, find
     from netspec.inherit import inherit
     from netspec.layout import write
-    from netspec.parse import DOCUMENT_KEYS
+    from netspec.parts import DOCUMENT_KEYS
     from netspec.source import read
 
     try:
