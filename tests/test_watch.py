@@ -378,7 +378,7 @@ graph:
 def tab(browser: Browser) -> Iterator[Callable[[str], Page]]:
     """Open an address in a tab; afterwards, look whether anything complained."""
     heard: list[str] = []
-    context = browser.new_context(viewport={"width": 1000, "height": 700})
+    context = browser.new_context(viewport={"width": 1000, "height": 700}, reduced_motion="reduce")  # at once
 
     def opened(url: str) -> Page:
         page = context.new_page()
