@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import sha256
 from html import unescape
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -165,6 +166,19 @@ def test_the_drawing_is_the_one_that_was_read(name: str, golden: Golden) -> None
     levels: tuple[Depth, ...] = ("stage", "block") if name in LONG else ("stage", "block", "op")
     for level in levels:
         golden(GOLDENS / f"{name}.{level}.txt", model(to_drawing(graph, level)))
+
+
+def test_every_spec_is_drawn_as_it_was_at_every_level(golden: Golden) -> None:
+    """The models of families can be read; a line with counts and a digest holds the others, of which there are many."""
+    lines = []
+    for name in shipped_specs():
+        graph = netspec.load(name)
+        for level in ("stage", "block", "op"):
+            drawing = to_drawing(graph, level)
+            digest = sha256(model(drawing).encode()).hexdigest()[:12]
+            counts = f"{sum(1 for _ in drawing.boxes())} boxes, {len(drawing.edges)} edges"
+            lines.append(f"{name} {level}: {counts}, {digest}\n")
+    golden(GOLDENS / "all.txt", "".join(lines))
 
 
 def test_depth_says_how_many_levels_are_open() -> None:
