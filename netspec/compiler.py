@@ -69,9 +69,9 @@ def compile_source(
     spec = graph = None
     with _given_up(reporter, source):
         spec = parse(source, origin, name, reporter)
-    if spec is not None:
-        shapes = input if isinstance(input, Mapping) else {spec.inputs[0].name: input} if input and spec.inputs else {}
-        with _given_up(reporter, source):
+        if spec is not None:
+            single = {spec.inputs[0].name: input} if input and spec.inputs else {}
+            shapes = input if isinstance(input, Mapping) else single
             root = elaborate(spec, reporter, parameters or {}, shapes)
             if root is not None and reporter.failed:
                 graph = Graph(spec.network.name, root, spec.network.about)

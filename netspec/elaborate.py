@@ -122,7 +122,7 @@ class Elaborator:
                 context = Context(scope, block.namespace, frozenset()) if own else caller
                 scope[name] = self.parameter(parameter, block.name, value, context)
             except Problem as problem:
-                self.reporter.report(problem.at(span, self.at, self.uses))
+                self.report(problem, span)
                 failed = True
         return None if failed else scope
 
@@ -166,7 +166,7 @@ class Elaborator:
                     raise unknown_name(value, scope)
                 scope[key.text] = value
             except Problem as problem:
-                self.reporter.report(problem.at(source.span, self.at, self.uses))
+                self.report(problem, source.span)
                 return None
         instance = self.body(block.body, context, inputs, block.name, root)
         made = instance.target if instance is not None else self.sketch
@@ -199,7 +199,7 @@ class Elaborator:
         try:
             instance = self._instance(spec, context, inputs)
         except Problem as problem:
-            self.reporter.report(problem.at(spec.span, self.at, self.uses))
+            self.report(problem, spec.span)
         self.instances[key] = instance
         return instance
 
@@ -270,7 +270,7 @@ class Elaborator:
                     value = (value,)
                 values[argument] = value
             except Problem as problem:
-                self.reporter.report(problem.at(source.span, self.at, self.uses))
+                self.report(problem, source.span)
                 failed = True
         if failed:
             return None
@@ -369,6 +369,10 @@ class Elaborator:
         self.count += 1
         if self.count > self.limits.steps:
             raise TooLarge(f"the network unrolls into more than {self.limits.steps:,} steps", span)
+
+    def report(self, problem: Problem, span: Span) -> None:
+        """Report a problem of the node at hand, at its own place or else at `span`."""
+        self.reporter.report(problem.at(span, self.at, self.uses))
 
     @property
     def at(self) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from netspec.diagnostics import Diagnostic, Span
+from netspec.diagnostics import Diagnostic, Problem, Span, SpecError, suggest
 from netspec.ops.base import Op, State
 from netspec.shapes import TensorType
 
@@ -230,6 +230,11 @@ class Graph:
                 route.append(found)
         return tuple(route) if isinstance(found, Node) else ()
 
+    def no_node(self, path: str) -> SpecError:
+        """The error of a path that leads to no node, with the nearest one that does."""
+        help = suggest(path, (known for known, _ in self.walk()))
+        return SpecError([Problem("unknown-node", f"`{self.name}` has no node `{path}`", help=help).at(None)])
+
     def select(self, outputs: Choice) -> Graph:
         """The graph with the nodes at the paths of `outputs` as its outputs, without what they do not need.
 
@@ -242,6 +247,10 @@ class Graph:
 
     def state(self) -> dict[str, State]:
         """Parameters and saved buffers by key, in the order of the module's `state_dict`."""
+        return dict(self._state)
+
+    @cached_property
+    def _state(self) -> dict[str, State]:
         found: dict[str, State] = {}
         pending: list[tuple[str, Node | Children]] = [("", self.root.children)]
         while pending:

@@ -57,7 +57,12 @@ def covering(keys: Iterable[str], others: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(next((path for path in prefixes(key) if path not in taken), key) for key in keys))
 
 
+def enclosing(path: str) -> Iterator[str]:
+    """The paths around one, from the outside in: `layer1` and `layer1.0` for `layer1.0.conv1`."""
+    return (path[: dot.start()] for dot in re.finditer(r"\.", path))
+
+
 def prefixes(path: str) -> Iterator[str]:
-    """`layer1`, `layer1.0` and `layer1.0.conv1` for the last of them."""
-    for dot in re.finditer(r"\.|$", path):
-        yield path[: dot.start()]
+    """The paths around one, and itself."""
+    yield from enclosing(path)
+    yield path

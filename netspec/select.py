@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from netspec.diagnostics import Problem, SpecError, suggest
+from netspec.diagnostics import Problem, SpecError
 from netspec.graph import Body, Graph, Node, Output, Value
 
 Choice = str | Iterable[str] | Mapping[str, str]
@@ -67,8 +67,7 @@ def _find(graph: Graph, path: str) -> _Wanted:
         route, output = graph.route(path.rpartition(".")[0]), path.rpartition(".")[2]
     names = [value.name.removeprefix(f"{route[-1].name}.") for value in route[-1].outputs] if route else []
     if not route or (output and (len(names) == 1 or output not in names)):
-        help = suggest(path, (known for known, _ in graph.walk()))
-        raise SpecError([Problem("unknown-node", f"`{graph.name}` has no node `{path}`", help=help).at(None)])
+        raise graph.no_node(path)
     if len(names) > 1 and not output:
         help = tuple(f"choose `{path}.{name}`" for name in names)
         raise SpecError([Problem("ambiguous-output", f"`{path}` has {len(names)} outputs", help=help).at(None)])

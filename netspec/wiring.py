@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netspec.diagnostics import Problem, Span, listing, suggest
@@ -14,6 +13,7 @@ from netspec.limits import limits
 from netspec.names import check_copy_name, check_node_name
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
+from netspec.paths import enclosing, prefixes
 from netspec.scope import Context, Copy, Instance, Wiring, count_of
 from netspec.shapes import TensorType
 from netspec.source import Scalar, Sequence
@@ -50,15 +50,10 @@ def split_reference(text: str, known: Collection[str]) -> tuple[str, str]:
     return (name, output) if name in known else (text, "")
 
 
-def enclosing(name: str) -> Iterator[str]:
-    """The modules that hold a node with dots in its name, from the outside in: `a` and `a.b` for `a.b.c`."""
-    return accumulate(name.split(".")[:-1], "{}.{}".format)
-
-
 def standing(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Sort keys that bring together what one module holds, at the place of the first of it."""
     order: dict[str, int] = {}
-    return {name: tuple(order.setdefault(part, len(order)) for part in (*enclosing(name), name)) for name in names}
+    return {name: tuple(order.setdefault(part, len(order)) for part in prefixes(name)) for name in names}
 
 
 @dataclass(eq=False, repr=False)
@@ -627,7 +622,7 @@ class BodyBuilder:
 
     def fail(self, problem: Problem, span: Span) -> None:
         self.failed = True
-        self.elaborator.reporter.report(problem.at(span, self.elaborator.at, self.elaborator.uses))
+        self.elaborator.report(problem, span)
 
 
 def calls(target: Op | Body, inputs: tuple[TensorType, ...]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Golden files, which `pytest --update` writes anew, and the page of equivalences, which `--equivalence` writes."""
+"""Fixtures of all tests, golden files, which `--update` writes, and the page of equivalences (`--equivalence`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import BAD, GOOD, Run
 from tests.equivalence import Equivalence
 
 Golden = Callable[[Path, str], None]
@@ -42,3 +43,12 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         assert text == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command line, in a folder of its own that has `good.yaml` and `bad.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(GOOD)
+    Path("bad.yaml").write_text(BAD)
+    return Run(capsys)

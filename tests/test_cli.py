@@ -14,32 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 import netspec
-from netspec.cli import main
 from netspec.quantities import short
-
-GOOD = "netspec: 1\nname: good\ninput: [3, 8, 8]\nparams: {n: 4}\ngraph: [{conv: [n, 3]}]\n"
-BAD = "netspec: 1\nname: bad\ninput: [3, 8, 8]\ngraph: [{cnov: [4, 3]}]\n"
-
-
-class Run:
-    """Runs commands in a folder of its own and keeps what they print."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(arguments)
-        printed = self.capsys.readouterr()
-        return int(caught.value.code or 0), printed.out, printed.err
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    Path("good.yaml").write_text(GOOD)
-    Path("bad.yaml").write_text(BAD)
-    return Run(capsys)
+from tests.commands import Run
 
 
 def process(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:

@@ -20,11 +20,9 @@ from netspec.graph import Body, node_macs, node_parameters
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
 from netspec.windows import TransposedWindow, Window
+from tests.commands import Run
 from tests.conftest import Golden
-from tests.test_cli import Run, run
 from tests.test_ops import ACCEPTED, Case
-
-__all__ = ["run"]
 
 GOLDENS = Path(__file__).parent / "goldens" / "explain"
 SIGNS = {"·": "*", "−": "-", "⌊": "floor(", "⌋": ")", "⌈": "ceil(", "⌉": ")", "²": "**2"}

@@ -12,14 +12,12 @@ import netspec
 from netspec.backends.engines import to_svg
 from netspec.codes import codes, explanation, headline
 from netspec.diagnostics import SpecError
-from tests.test_cli import Run, run
+from tests.commands import Run
 from tests.test_docs import Block, blocks
 from tests.test_wrong_specs import SEVERAL, WRONG
 
 PACKAGE = Path(netspec.__file__).parent
 TESTS = Path(__file__).parent
-
-__all__ = ["run"]  # a fixture, which pytest finds by its name
 
 
 def raised(path: Path) -> set[str]:

@@ -21,6 +21,7 @@ from netspec.cli import main
 from netspec.layout import WIDTH, tidy
 from netspec.parts import DOCUMENT_KEYS
 from netspec.source import read, read_text
+from tests.commands import Run
 
 WRONG = sorted((Path(__file__).parent / "wrong").glob("**/*.yaml"))
 
@@ -216,25 +217,12 @@ UGLY = "netspec: 1\nname:   ugly\ninput: [3,8,8]\ngraph:\n- relu   #last\n"
 TIDY = "netspec: 1\nname: ugly\ninput: [3, 8, 8]\ngraph:\n  - relu # last\n"
 
 
-class Run:
-    """Runs `netspec fmt` in a folder of its own; returns status, stdout and stderr."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(["fmt", *arguments])
-        printed = self.capsys.readouterr()
-        return int(caught.value.code or 0), printed.out, printed.err
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     Path("ugly.yaml").write_text(UGLY)
     Path("tidy.yaml").write_text(TIDY)
-    return Run(capsys)
+    return Run(capsys, "fmt")
 
 
 def test_files_are_rewritten_and_the_changed_ones_named(run: Run) -> None:

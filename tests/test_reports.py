@@ -23,15 +23,13 @@ from netspec.commands.check import _tally
 from netspec.commands.common import Result, complain, spec_files
 from netspec.commands.reports import REPORTS
 from netspec.diagnostics import Diagnostic, SourceFile
-from tests.test_cli import BAD, GOOD, Run, run
+from tests.commands import BAD, GOOD, Run
 from tests.test_wrong_specs import SPECS, WRONG, diagnosed
 
 ROOT = Path(__file__).parent.parent
 SARIF = Draft7Validator(json.loads((ROOT / "tests" / "sarif_schema.json").read_text(encoding="utf-8")))
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
 BLOCKS = "netspec: 1\nblocks:\n  brick: {graph: [{conv: [8, 3]}, relu]}\n"
-
-__all__ = ["run"]  # a fixture, which pytest finds by its name
 
 
 def write(**files: str) -> None:

@@ -17,9 +17,7 @@ from netspec.backends.drawing import to_drawing
 from netspec.backends.palette import LIGHT
 from netspec.catalog import library_blocks, shipped_specs
 from netspec.graph import Graph
-from tests.test_cli import Run, run
-
-__all__ = ["run"]  # a fixture, which pytest finds by its name
+from tests.commands import Run
 
 DEAD_END = """
 netspec: 1

@@ -26,10 +26,10 @@ from netspec.cli import make_parser
 from netspec.commands.watch import watcher
 from netspec.diagnostics import SpecError
 from netspec.watch import PORT, Board, Watcher, open_server, serve, stamps_of_spec
-from tests.test_cli import BAD, GOOD, Run, run
+from tests.commands import BAD, GOOD, Run
 from tests.test_page import browser
 
-__all__ = ["browser", "run"]  # fixtures, which pytest finds by their names
+__all__ = ["browser"]  # a fixture, which pytest finds by its name
 
 DEADLINE = 30.0  # seconds; a test that passes takes a fraction of it
 

@@ -12,7 +12,7 @@ from itertools import pairwise, takewhile
 from typing import Any, NamedTuple
 
 from netspec.backends.receptive import ReceptiveFields
-from netspec.diagnostics import Problem, Span, SpecError, suggest
+from netspec.diagnostics import Span
 from netspec.expressions import show
 from netspec.graph import Body, Graph, Node, Value, node_macs, node_parameters, node_state
 from netspec.ops.base import Op
@@ -150,8 +150,7 @@ def explain(graph: Graph, path: str) -> Explanation:
     """What there is to say of the node at `path`. Raises `SpecError` where there is none."""
     route = graph.route(path)
     if not route:
-        help = suggest(path, (known for known, _ in graph.walk()))
-        raise SpecError([Problem("unknown-node", f"`{graph.name}` has no node `{path}`", help=help).at(None)])
+        raise graph.no_node(path)
     place = _Standing(graph, route)
     node, types = route[-1], route[-1].input_types
     op = node.target if isinstance(node.target, Op) else None

@@ -26,6 +26,7 @@ from netspec.diagnostics import Span
 from netspec.expressions import show
 from netspec.graph import Body, Graph, Node, node_macs, node_parameters, node_state
 from netspec.ops.base import Op
+from netspec.paths import enclosing
 from netspec.windows import Reach, Reaches
 
 _ASSETS = Path(__file__).parent / "page_assets"
@@ -54,7 +55,7 @@ def to_page_data(graph: Graph, drawing: Drawing) -> dict[str, Any]:
     tables = _Tables(graph)
     root = tables.body(graph.root)
     fields, field_of = _fields(graph)
-    opened = {box.id[: dot.start()] for box in drawing.boxes() for dot in re.finditer(r"\.", box.id)}
+    opened = {around for box in drawing.boxes() for around in enclosing(box.id)}
     return {
         "name": graph.name,
         "about": graph.about,

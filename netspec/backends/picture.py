@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from netspec.backends.dot import Direction, to_dot
-from netspec.backends.drawing import Depth, Drawing, marked, to_drawing, to_drawings, with_one_legend
+from netspec.backends.drawing import Depth, Drawing, Level, to_drawing, to_drawings
 from netspec.backends.engines import to_svg
+from netspec.backends.marks import marked, with_one_legend
 from netspec.backends.palette import LIGHT, THEMES, Palette, Theme
 from netspec.backends.svg import framed, side_by_side
 from netspec.diagnostics import Problem, SpecError, listing, suggest
@@ -54,7 +55,7 @@ def draw(
     or where a package or font is missing.
     """
     if not isinstance(depth, int):
-        _check_choice("depth", depth, ("stage", "block", "op"))
+        _check_choice("depth", depth, get_args(Level))
     _check_choice("theme", theme, tuple(THEMES))
     _check_choice("direction", direction, get_args(Direction))
     _check_choice("style", style, get_args(Style))
