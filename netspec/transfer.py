@@ -1,4 +1,4 @@
-"""What a spec says of transfer learning, checked against its graph: where trained weights are, and what is frozen.
+"""What a spec says of training, checked against its graph: trained weights, what is frozen, what is checkpointed.
 
 Nothing is read here but the spec. The weights themselves are loaded by a backend, and only when they are asked for.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from netspec.diagnostics import Problem, Reporter, SpecError, suggest
 from netspec.expressions import evaluate
-from netspec.graph import Body, Graph
+from netspec.graph import Body, Graph, Node
 from netspec.limits import charge
 from netspec.paths import PathPattern, prefixes
 from netspec.source import Scalar
@@ -18,7 +18,7 @@ from netspec.spec import Spec, WeightsSpec
 
 
 def transfer(spec: Spec, graph: Graph, overridden: Collection[str], reporter: Reporter) -> None:
-    """Give `graph` the `weights` and `freeze` of `spec`. `overridden` are the parameters that `load` was given."""
+    """Give `graph` what `spec` says of training. `overridden` are the parameters that `load` was given."""
     if spec.weights is not None:
         graph.weights = spec.weights.place
         graph.weights_need = _needs(spec.weights, graph, reporter)
@@ -29,6 +29,11 @@ def transfer(spec: Spec, graph: Graph, overridden: Collection[str], reporter: Re
         with reporter.catch(selector.span):
             parameters_at(graph, selector.text, trained)
     graph.freeze = tuple(selector.text for selector in spec.freeze)
+    repeatable = _repeatable(graph) if spec.checkpoint else []
+    for selector in spec.checkpoint:
+        with reporter.catch(selector.span):
+            nodes_at(graph, selector.text, repeatable)
+    graph.checkpoint = tuple(selector.text for selector in spec.checkpoint)
 
 
 def frozen_parameters(graph: Graph, freeze: Iterable[str] = ()) -> frozenset[str]:
@@ -52,14 +57,63 @@ def parameters_at(graph: Graph, selector: str, trained: list[str]) -> list[str]:
     """
     below = PathPattern(selector).holds
     found = [key for key in trained if below(key)]
-    absent = [] if found else [path for path in _absent(graph) if below(path) or selector.startswith(f"{path}.")]
-    if not found and not absent and not any(map(below, graph.left_out)):
-        charge(50 * len(trained))
-        paths = {path for key in trained for path in prefixes(key)}
-        level = {path for path in paths if path.count(".") == selector.count(".")}
-        help = suggest(selector, level) or suggest(selector, paths)
+    if not found and not _is_left_out(graph, selector):
+        help = _nearest(selector, {path for key in trained for path in prefixes(key)})
         raise Problem("unmatched-freeze", f"nothing to freeze is called `{selector}`", help=help)
     return found
+
+
+def checkpointed_nodes(graph: Graph, checkpoint: Iterable[str] = ()) -> frozenset[str]:
+    """Paths of the nodes that the spec of `graph` and `checkpoint` have computed again in the backward pass.
+
+    Raises `SpecError` where there are none at a path of `checkpoint`.
+    """
+    try:
+        selectors = [*graph.checkpoint, *checkpoint]
+        repeatable = _repeatable(graph) if selectors else []
+        return frozenset(path for selector in selectors for path in nodes_at(graph, selector, repeatable))
+    except Problem as problem:
+        raise SpecError([problem.at(None)]) from None
+
+
+def _repeatable(graph: Graph) -> list[str]:
+    return [path for path, node in graph.walk() if node.inputs and _keeps(node)]
+
+
+def _keeps(node: Node) -> bool:
+    """Whether the backward pass of a node needs more than the shapes of its inputs, so that it can be spared some."""
+    return isinstance(node.target, Body) or node.target.memory(*node.input_types).keeps
+
+
+def nodes_at(graph: Graph, selector: str, repeatable: list[str]) -> list[str]:
+    """The paths, of all that can be computed again, that `selector` means.
+
+    Raises `Problem` where there are none, and none either in parts that were left out.
+    """
+    meant = PathPattern(selector).matches
+    found = [path for path in repeatable if meant(path)]
+    if not found and not _is_left_out(graph, selector):
+        spared = next((node for path, node in graph.walk() if meant(path)), None)
+        if spared is None:
+            help = _nearest(selector, set(repeatable))
+        else:
+            help = (f"`{spared.kind}` keeps nothing for the backward pass: leave it out",)
+        raise Problem("unmatched-checkpoint", f"nothing to checkpoint is called `{selector}`", help=help)
+    return found
+
+
+def _is_left_out(graph: Graph, selector: str) -> bool:
+    """Whether a selector means what `if` or `select` left out."""
+    below = PathPattern(selector).holds
+    absent = any(below(path) or selector.startswith(f"{path}.") for path in _absent(graph))
+    return absent or any(map(below, graph.left_out))
+
+
+def _nearest(selector: str, paths: set[str]) -> tuple[str, ...]:
+    """The path that a selector which means none may have meant."""
+    charge(50 * len(paths))
+    level = {path for path in paths if path.count(".") == selector.count(".")}
+    return suggest(selector, level) or suggest(selector, paths)
 
 
 def _absent(graph: Graph) -> Iterator[str]:

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import Axis, Call, FunctionCall, ModuleCall, Number, Op, Positive, State
+from netspec.initializers import Constant, Initializer
+from netspec.ops.base import Axis, Call, FunctionCall, Memory, ModuleCall, Number, Op, Positive, State
 from netspec.shapes import TensorType
 from netspec.windows import Reaches, same_place
 
@@ -19,6 +20,10 @@ class _Activation(Op):
     category: ClassVar = "activation"
     unbatched: ClassVar = True
     target: ClassVar[str]
+    derived: ClassVar[Literal["input", "output", "either"]] = "input"
+    """What the derivative is calculated from; `either` is the output where the input is written over."""
+    in_place: ClassVar[bool] = False
+    """Whether the module has `inplace`, and its derivative is then the same to the last bit."""
 
     def infer(self, x: TensorType) -> TensorType:
         return x
@@ -26,11 +31,17 @@ class _Activation(Op):
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank),)
 
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(output=True) if self.derived == "output" else Memory(inputs=(0,))
+
+    def memory_in_place(self, over: int, *inputs: TensorType) -> Memory:
+        return Memory(output=True) if self.derived == "either" else super().memory_in_place(over, *inputs)
+
     def torch(self, x: TensorType) -> Call:
         fields = type(self).fields()
         required = tuple(getattr(self, name) for name, info in fields.items() if info.required)
         optional = [name for name, info in fields.items() if not info.required]
-        return ModuleCall(self.target, required, self.changed(*optional))
+        return ModuleCall(self.target, required, self.changed(*optional), in_place=self.in_place)
 
 
 class ReLU(_Activation):
@@ -42,6 +53,8 @@ class ReLU(_Activation):
     """
 
     target: ClassVar = "nn.ReLU"
+    in_place: ClassVar = True
+    derived: ClassVar = "output"
 
 
 class ReLU6(_Activation):
@@ -53,6 +66,7 @@ class ReLU6(_Activation):
     """
 
     target: ClassVar = "nn.ReLU6"
+    in_place: ClassVar = True
 
 
 class LeakyReLU(_Activation):
@@ -64,6 +78,8 @@ class LeakyReLU(_Activation):
     """
 
     target: ClassVar = "nn.LeakyReLU"
+    in_place: ClassVar = True
+    derived: ClassVar = "either"
 
     negative_slope: Number = 0.01
 
@@ -93,6 +109,9 @@ class PReLU(_Activation):
     def state(self, x: TensorType) -> dict[str, State]:
         return {"weight": State((self.num_parameters,))}
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return {"weight": Constant(val=self.init)}
+
 
 class RReLU(_Activation):
     """x where it is positive and a slope · x elsewhere, drawn from `lower` to `upper` for each element in training.
@@ -112,6 +131,9 @@ class RReLU(_Activation):
             message = f"`lower` of {self.lower:g} must not be greater than `upper` of {self.upper:g}"
             raise Problem("wrong-value", message, argument="lower")
         return x
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(x,))
 
 
 class ELU(_Activation):
@@ -178,6 +200,7 @@ class SiLU(_Activation):
     """
 
     target: ClassVar = "nn.SiLU"
+    in_place: ClassVar = True
 
 
 class Mish(_Activation):
@@ -200,6 +223,7 @@ class Hardswish(_Activation):
     """
 
     target: ClassVar = "nn.Hardswish"
+    in_place: ClassVar = True
 
 
 class Hardsigmoid(_Activation):
@@ -221,6 +245,7 @@ class Hardtanh(_Activation):
     """
 
     target: ClassVar = "nn.Hardtanh"
+    in_place: ClassVar = True
 
     min_val: Number = -1.0
     max_val: Number = 1.0
@@ -262,6 +287,8 @@ class Exp(_Activation):
     Cost: no multiply-accumulates.
     """
 
+    derived: ClassVar = "output"
+
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall("{0}.exp()")
 
@@ -274,6 +301,7 @@ class Sigmoid(_Activation):
     """
 
     target: ClassVar = "nn.Sigmoid"
+    derived: ClassVar = "output"
 
 
 class LogSigmoid(_Activation):
@@ -285,6 +313,9 @@ class LogSigmoid(_Activation):
 
     target: ClassVar = "nn.LogSigmoid"
 
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(x,))
+
 
 class Tanh(_Activation):
     """Hyperbolic tangent, between −1 and 1.
@@ -294,6 +325,7 @@ class Tanh(_Activation):
     """
 
     target: ClassVar = "nn.Tanh"
+    derived: ClassVar = "output"
 
 
 class Tanhshrink(_Activation):
@@ -304,6 +336,9 @@ class Tanhshrink(_Activation):
     """
 
     target: ClassVar = "nn.Tanhshrink"
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(own=(x,))
 
 
 class Softplus(_Activation):
@@ -328,6 +363,9 @@ class Softsign(_Activation):
     """
 
     target: ClassVar = "nn.Softsign"
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(x,))
 
 
 class Softshrink(_Activation):
@@ -362,6 +400,7 @@ class Threshold(_Activation):
     """
 
     target: ClassVar = "nn.Threshold"
+    in_place: ClassVar = True
 
     threshold: Number
     value: Number
@@ -397,6 +436,8 @@ class GLU(_Activation):
 
 class _Softmax(_Activation):
     """Base of the activations over all elements of one axis, the channels unless `dim` says otherwise."""
+
+    derived: ClassVar = "output"
 
     dim: Axis = 1
 

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects
-from netspec.ops.base import FunctionCall, ModuleCall, Number, Op, Positive, Probability, State
+from netspec.initializers import Initializer, XavierNormal, XavierUniform, weighted_sum
+from netspec.ops.base import FunctionCall, Memory, ModuleCall, Number, Op, Positive, Probability, State
 from netspec.shapes import Shape, TensorType, broadcast, divides, mismatch
 from netspec.windows import WHOLE, Reach, Reaches, same_place
 
@@ -66,6 +67,13 @@ class MultiheadAttention(Op):
         result["out_proj.weight"] = State((width, width))
         return result | ({"out_proj.bias": State((width,))} if self.bias else {})
 
+    def initial(self, *inputs: TensorType) -> dict[str, Initializer]:
+        width = _query_key_value(inputs)[0].shape[1]
+        projections = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+        result: dict[str, Initializer] = dict.fromkeys(projections, XavierUniform())
+        result |= dict.fromkeys(("bias_k", "bias_v"), XavierNormal())
+        return result | {"out_proj.weight": weighted_sum(width)["weight"]}
+
     def products(self, *inputs: TensorType) -> tuple[Shape, ...]:
         query, key, value = _query_key_value(inputs)
         length, width = query.shape
@@ -75,6 +83,24 @@ class MultiheadAttention(Op):
     def reach(self, *inputs: TensorType) -> tuple[Reaches, ...]:
         own = (WHOLE, WHOLE) if len(inputs) == 1 else (Reach(0), WHOLE)
         return (own, *((WHOLE, WHOLE) for _ in inputs[1:]))
+
+    def memory(self, *inputs: TensorType) -> Memory:
+        query, key, value = _query_key_value(inputs)
+        (length, width), positions = query.shape, key.shape[0] + self.add_bias_kv + self.add_zero_attn
+        packed = key.shape[1] == value.shape[1] == width  # then one product projects all that is the same input
+        own = [*(inputs if packed else (query, key, value)), query, query]  # what the products read, and give
+        keys = query.with_shape((positions, width))
+        if positions > key.shape[0]:
+            own += [keys, keys]
+            own += [query.with_shape((length, 2 * width))] if len(inputs) == 1 else []
+            own += [TensorType((length, positions), batched=False)] if self.is_causal else []
+        else:
+            own += [x.with_shape((x.shape[0], width)) for x in (key, value)]
+        if self.dropout:
+            own += [query, keys] + [query.with_shape((self.num_heads, length, positions))] * 3
+        else:
+            own.append(query.with_shape((self.num_heads, length)))
+        return Memory(own=tuple(own))
 
     def torch(self, *inputs: TensorType) -> ModuleCall:
         query, key, value = _query_key_value(inputs)
@@ -141,6 +167,13 @@ class ScaledDotProductAttention(Op):
             same_place(value.rank, whole=[positions]),
         )
 
+    def memory(self, query: TensorType, key: TensorType, value: TensorType) -> Memory:
+        """PyTorch has one kernel for all, which keeps no scores, and puts the others together from products."""
+        if query.rank <= 3 and query.shape[-1] == value.shape[-1] and not self.dropout_p:
+            return Memory(inputs=(0, 1, 2), output=True, own=(query.with_shape(query.shape[:-1]),))
+        scores = query.with_shape((*query.shape[:-1], key.shape[-2]))
+        return Memory(inputs=(2,), own=(query, key, *(scores,) * (3 if self.dropout_p else 1)))
+
     def torch(self, query: TensorType, key: TensorType, value: TensorType) -> FunctionCall:
         options = {name: repr(value) for name, value in self.changed("dropout_p", "is_causal", "scale").items()}
         if self.dropout_p:
@@ -177,6 +210,9 @@ class MaskSegments(Op):
         if broadcast((scores, mask)) != scores:
             raise mismatch("needs one segment for each row and column of the scores", (scores, segments))
         return scores
+
+    def memory(self, scores: TensorType, segments: TensorType) -> Memory:
+        return Memory(passes=(0,))
 
     def torch(self, scores: TensorType, segments: TensorType) -> FunctionCall:
         differs = "({1}.unsqueeze(-1) != {1}.unsqueeze(-2))"

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits, Record
+from netspec.initializers import Initializer
 from netspec.shapes import BYTES, Shape, TensorType
 from netspec.windows import Reaches
 
@@ -44,7 +45,8 @@ class ModuleCall:
     """An op that is a PyTorch module: how to construct it and how to call it.
 
     `target` is a dotted name such as `nn.Conv2d`. `takes` are the call's arguments, with `{0}`, `{1}` ... for the
-    inputs. `gives` has one template per output, in which `{}` is what the module returned.
+    inputs. `gives` has one template per output, in which `{}` is what the module returned. A module that can be
+    `in_place` has the attribute `inplace`, and then writes over its input.
     """
 
     target: str
@@ -52,6 +54,7 @@ class ModuleCall:
     kwargs: dict[str, Any] = field(default_factory=dict)
     takes: str = "{0}"
     gives: tuple[str, ...] = ("{}",)
+    in_place: bool = False
 
     @property
     def plain(self) -> bool:
@@ -63,21 +66,48 @@ class FunctionCall(NamedTuple):
     """An op without a module: `code` is a Python expression over the inputs `{0}`, `{1}` ...
 
     `{training}` in it stands for whether the network is in training mode. `gives` has one template per output, in
-    which `{}` is the value of `code`.
+    which `{}` is the value of `code`. `in_place` has a statement for each of the first inputs, which writes over it.
     """
 
     code: str
     gives: tuple[str, ...] = ("{}",)
+    in_place: tuple[str, ...] = ()
 
 
 class StateCall(NamedTuple):
-    """An op that is a learned parameter or a constant of the module around it. `values` fill a constant."""
+    """An op that is a learned parameter or a constant of the module around it. `values` fill a constant.
+
+    `code` says the same as `values` in a few statements of Python, the last of which is the value, where a person would
+    rather read those than the numbers.
+    """
 
     state: State
     values: Any = None
+    code: tuple[str, ...] = ()
 
 
 Call = ModuleCall | FunctionCall | StateCall
+
+
+class Memory(NamedTuple):
+    """What an op keeps in memory until its backward pass is over, and where its gradients are.
+
+    It keeps the inputs with the numbers `inputs`, the output if `output` is true, and tensors of its `own`: masks,
+    indices, statistics and results in between. The gradient of an input in `passes` is that of the output or a part
+    of it, so it takes no memory. `undoing` is what there is only while the backward pass of the op runs. Parameters
+    and buffers do not count.
+    """
+
+    inputs: tuple[int, ...] = ()
+    output: bool = False
+    own: tuple[TensorType, ...] = ()
+    passes: tuple[int, ...] = ()
+    undoing: tuple[TensorType, ...] = ()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the backward pass needs more than shapes."""
+        return bool(self.inputs or self.output or self.own)
 
 
 Positive = Annotated[int, Limits(gt=0), Expects("a positive integer")]
@@ -129,6 +159,10 @@ class Op(Record):
         """Parameters and buffers by name, in the order of PyTorch's `state_dict`."""
         return {}
 
+    def initial(self, *inputs: TensorType) -> dict[str, Initializer]:
+        """What PyTorch's constructor fills parameters and buffers with, by name, where that is not zeros."""
+        return {}
+
     def products(self, *inputs: TensorType) -> tuple[Shape, ...]:
         """The multiply-accumulates for one sample as a sum of products: the factors of each."""
         return ()
@@ -148,6 +182,22 @@ class Op(Record):
         """What of each input one position of an output depends on in eval mode, borders left aside."""
         return tuple((None,) * x.rank for x in inputs)
 
+    def memory(self, *inputs: TensorType) -> Memory:
+        """What is kept for the backward pass."""
+        return Memory(inputs=tuple(range(len(inputs))))
+
+    def memory_in_place(self, over: int, *inputs: TensorType) -> Memory:
+        """What is kept where the output is written over the input of the number `over`: a copy of that, if need be."""
+        memory = self.memory(*inputs)
+        if over not in memory.inputs:
+            return memory
+        others = tuple(number for number in memory.inputs if number != over)
+        return memory._replace(inputs=others, own=(*memory.own, inputs[over]))
+
+    def is_view(self, training: bool) -> bool:
+        """Whether the outputs lie in the memory of the first input."""
+        return False
+
     def torch(self, *inputs: TensorType) -> Call:
         """The PyTorch call that runs this op."""
         raise TypeError(f"{type(self).__name__} has no PyTorch call")
@@ -164,6 +214,21 @@ class Op(Record):
                 raise Problem("wrong-rank", message, help=help)
         result = self.infer(*inputs)
         return result if isinstance(result, tuple) else (result,)
+
+
+class View(Op):
+    """Base of the ops that give another shape to their input, or to parts of it, without a copy."""
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = True
+
+    def memory(self, x: TensorType) -> Memory:
+        whole = sum(type.elements for type in self.outputs(x)) == x.elements
+        return Memory(passes=(0,) if whole and len(self.outputs(x)) == 1 else ())
+
+    def is_view(self, training: bool) -> bool:
+        return True
 
 
 # Rules that several families share -----------------------------------------------------------------------------------

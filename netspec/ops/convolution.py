@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import Margin, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
+from netspec.initializers import Initializer, weighted_sum
+from netspec.ops.base import Margin, Memory, ModuleCall, Op, Positive, Size, State, compact, per_axis, spatial_rank
 from netspec.shapes import Shape, TensorType, divides
 from netspec.windows import WHOLE, Reaches, TransposedWindow, Window
 
@@ -55,6 +57,9 @@ class Conv(Op):
         weight = {"weight": State((self.out_channels, x.channels // self.groups, *kernel))}
         return weight | ({"bias": State((self.out_channels,))} if self.bias else {})
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return weighted_sum(fan_in=prod(self.state(x)["weight"].shape[1:]))
+
     def products(self, x: TensorType) -> tuple[Shape, ...]:
         return ((*self.state(x)["weight"].shape, *self.infer(x).spatial),)
 
@@ -64,6 +69,13 @@ class Conv(Op):
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         channels = WHOLE if self.groups == 1 else None
         return ((channels, *(window.reach(axis) for axis, window in enumerate(self._windows(x), 1))),)
+
+    def memory(self, x: TensorType) -> Memory:
+        if self.padding_mode == "zeros" or not any(self._padding(spatial_rank(x))):
+            return Memory(inputs=(0,))
+        margins = self._padding(spatial_rank(x))
+        padded = x.with_shape((x.channels, *(size + 2 * m for size, m in zip(x.spatial, margins, strict=True))))
+        return Memory(inputs=() if self.padding_mode == "circular" else (0,), own=(padded,))
 
     def torch(self, x: TensorType) -> ModuleCall:
         rank = spatial_rank(x)
@@ -131,6 +143,9 @@ class ConvTranspose(Op):
         kernel = per_axis(self.kernel_size, spatial_rank(x), "kernel_size")
         weight = {"weight": State((x.channels, self.out_channels // self.groups, *kernel))}
         return weight | ({"bias": State((self.out_channels,))} if self.bias else {})
+
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return weighted_sum(fan_in=prod(self.state(x)["weight"].shape[1:]))
 
     def products(self, x: TensorType) -> tuple[Shape, ...]:
         return ((*self.state(x)["weight"].shape, *x.spatial),)

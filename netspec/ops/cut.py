@@ -7,7 +7,19 @@ from typing import Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Number, Op, Positive, Size, per_axis, spatial_rank, unlisted
+from netspec.ops.base import (
+    Axis,
+    FunctionCall,
+    Memory,
+    Number,
+    Op,
+    Positive,
+    Size,
+    View,
+    per_axis,
+    spatial_rank,
+    unlisted,
+)
 from netspec.shapes import TensorType
 from netspec.windows import Reach, Reaches, same_place
 
@@ -58,6 +70,9 @@ class Pad(Op):
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (tuple(Reach(axis, (-before,), (-before,)) for axis, (before, _) in enumerate(self._of_axes(x))),)
 
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,) if self.mode in ("reflect", "replicate") else ())
+
     def torch(self, x: TensorType) -> FunctionCall:
         numbers = tuple(number for pair in self._margins(x) for number in pair)
         options = "".join(f", {name}={value!r}" for name, value in self.changed("mode", "value").items())
@@ -103,7 +118,7 @@ class Pad(Op):
         return margins
 
 
-class Crop(Op):
+class Crop(View):
     """Middle of the spatial axes, cut out to `size`; the odd element is left off behind.
 
     Shape: channels × spatial → channels × size.
@@ -111,8 +126,7 @@ class Crop(Op):
     Source: Ronneberger et al., U-Net, 2015.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
+    unbatched: ClassVar = False
     variadic: ClassVar = "size"
 
     size: Size
@@ -141,16 +155,12 @@ class Crop(Op):
         return per_axis(unlisted(self.size), spatial_rank(x), "size")
 
 
-class Slice(Op):
+class Slice(View):
     """Part of axis `dim`, from `start` to before `end`, every `step`-th element; counted from the end if negative.
 
     Shape: axis `dim` becomes shorter.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     dim: Axis
     start: int = 0
@@ -178,16 +188,12 @@ class Slice(Op):
         return FunctionCall(_index(x, self.dim, f"{self.start or ''}:{end}{step}"))
 
 
-class Select(Op):
+class Select(View):
     """One element of axis `dim`, which is gone afterwards, such as the class token of a sequence.
 
     Shape: all axes but `dim`.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     dim: Axis
     index: int
@@ -217,7 +223,7 @@ def _index(x: TensorType, dim: int, part: str) -> str:
     return f"{{0}}[{', '.join([':'] * before + [part])}]"
 
 
-class Split(Op):
+class Split(View):
     """Pieces of axis `dim`: all of length `split_size` but a shorter last one, or of the lengths in a list.
 
     The pieces are outputs, named by their number: `name.0`, `name.1` and so on.
@@ -225,10 +231,6 @@ class Split(Op):
     Shape: axis `dim` is cut, once for each output.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     split_size: Pieces
     dim: Axis = 1
@@ -249,7 +251,7 @@ class Split(Op):
         return FunctionCall(f"{{0}}.split({self.split_size}, {self.dim})", _each(self.infer(x)))
 
 
-class Chunk(Op):
+class Chunk(View):
     """Axis `dim` cut into at most `chunks` equal pieces, of which the last may be shorter.
 
     As in PyTorch, there are fewer pieces where rounding up the length of one leaves nothing for the last. They are
@@ -258,10 +260,6 @@ class Chunk(Op):
     Shape: axis `dim` is cut, once for each output.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     chunks: Positive
     dim: Axis = 1
@@ -277,7 +275,7 @@ class Chunk(Op):
         return FunctionCall(f"{{0}}.chunk({self.chunks}, {self.dim})", _each(self.infer(x)))
 
 
-class Unbind(Op):
+class Unbind(View):
     """Every element of axis `dim` by itself, such as the query, key and value of one projection.
 
     They are outputs, named by their number: `name.0`, `name.1` and so on.
@@ -285,10 +283,6 @@ class Unbind(Op):
     Shape: all axes but `dim`, once for each output.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     dim: Axis = 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import FunctionCall, ModuleCall, Op, Positive, State
+from netspec.initializers import Initializer, weighted_sum
+from netspec.ops.base import FunctionCall, Memory, ModuleCall, Op, Positive, State
 from netspec.shapes import Shape, TensorType, mismatch
 from netspec.windows import Reaches, same_place
 
@@ -31,6 +32,9 @@ class Linear(Op):
     def state(self, x: TensorType) -> dict[str, State]:
         weight = {"weight": State((self.out_features, x.shape[-1]))}
         return weight | ({"bias": State((self.out_features,))} if self.bias else {})
+
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return weighted_sum(fan_in=x.shape[-1])
 
     def products(self, x: TensorType) -> tuple[Shape, ...]:
         return ((*x.shape, self.out_features),)
@@ -79,6 +83,9 @@ class Affine(Op):
     def reach(self, x: TensorType, weight: TensorType, *bias: TensorType) -> tuple[Reaches, ...]:
         learned = ((None,) * parameter.rank for parameter in (weight, *bias))
         return (same_place(x.rank, whole=[x.rank - 1]), *learned)
+
+    def memory(self, x: TensorType, weight: TensorType, *bias: TensorType) -> Memory:
+        return Memory(inputs=(0, 1))
 
     def torch(self, x: TensorType, weight: TensorType, *bias: TensorType) -> FunctionCall:
         return FunctionCall(f"F.linear({{0}}, {{1}}{', {2}' if bias else ''})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Number, Op
+from netspec.ops.base import ANY_DTYPE, Axis, FunctionCall, Memory, Number, Op
 from netspec.shapes import Shape, TensorType, broadcast, mismatch
 from netspec.windows import WHOLE, Reach, Reaches, same_place
 
@@ -40,6 +40,14 @@ class Add(_Elementwise):
 
     symbol: ClassVar = "+"
 
+    def torch(self, *inputs: TensorType) -> FunctionCall:
+        call = super().torch(*inputs)
+        return call._replace(in_place=("{0} += {1}", "{1} += {0}")) if len(inputs) == 2 else call
+
+    def memory(self, *inputs: TensorType) -> Memory:
+        total = self.infer(*inputs)
+        return Memory(passes=tuple(number for number, x in enumerate(inputs) if x == total))
+
 
 class Mul(_Elementwise):
     """Product of two or more values, as where squeeze-and-excitation scales channels.
@@ -51,6 +59,12 @@ class Mul(_Elementwise):
 
     symbol: ClassVar = "*"
 
+    def memory(self, *inputs: TensorType) -> Memory:
+        between = tuple(self.infer(*inputs[:count]) for count in range(2, len(inputs)))
+        product = self.infer(*inputs)
+        stretched = tuple(product for x in inputs if x != product)  # whose gradients are added up in the end
+        return Memory(inputs=tuple(range(len(inputs))), own=between, undoing=stretched)
+
 
 class Sub(_Elementwise):
     """Difference of two values.
@@ -61,6 +75,9 @@ class Sub(_Elementwise):
 
     arity: ClassVar = (2, 2)
     symbol: ClassVar = "-"
+
+    def memory(self, *inputs: TensorType) -> Memory:
+        return Memory(passes=(0,) if inputs[0] == self.infer(*inputs) else ())
 
 
 class Concat(Op):
@@ -106,6 +123,10 @@ class Concat(Op):
         return tuple(
             same_place(x.rank, mixed=[axis]) if x.batched == joined.batched else (None,) * x.rank for x in inputs
         )
+
+    def memory(self, *inputs: TensorType) -> Memory:
+        batched = self.infer(*inputs).batched
+        return Memory(passes=tuple(number for number, x in enumerate(inputs) if x.batched == batched))
 
     def torch(self, *inputs: TensorType) -> FunctionCall:
         values = [f"{{{i}}}" for i in range(len(inputs))]
@@ -163,6 +184,17 @@ class Matmul(Op):
         first, second = _stretched(a, rank), _stretched(b, rank)
         return (*first[:-1], WHOLE), (*second[:-2], WHOLE, Reach(rank - 1))
 
+    def memory(self, a: TensorType, b: TensorType) -> Memory:
+        """A stretched value is copied; but a plain matrix meets the whole other, transposed if that is on the right."""
+        if b.rank + b.batched == 2 or a.rank + a.batched == b.rank + b.batched == 2:
+            return Memory(inputs=(0, 1))
+        if a.rank + a.batched == 2:
+            return Memory(inputs=(0,), own=(b,))
+        whole = self.infer(a, b)
+        stretched = [TensorType((*whole.shape[:-2], *x.shape[-2:]), x.dtype, whole.batched) for x in (a, b)]
+        kept = tuple(number for number, x in enumerate((a, b)) if x == stretched[number])
+        return Memory(inputs=kept, own=tuple(copy for copy in stretched if copy not in (a, b)))
+
     def torch(self, a: TensorType, b: TensorType) -> FunctionCall:
         return FunctionCall("{0} @ {1}")
 
@@ -184,6 +216,9 @@ class Times(Op):
 
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank),)
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory()
 
     def torch(self, x: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}} * {self.factor!r}")
@@ -218,6 +253,9 @@ class Lookup(Op):
             raise Problem("shape-mismatch", message, argument="dim")
         shape = (*table.shape[:axis], *index.shape, *table.shape[axis + 1 :])
         return TensorType(shape, table.dtype, table.batched or index.batched)
+
+    def memory(self, table: TensorType, index: TensorType) -> Memory:
+        return Memory(inputs=(1,))
 
     def torch(self, table: TensorType, index: TensorType) -> FunctionCall:
         return FunctionCall(f"{{0}}[{':, ' * (table.axis(self.dim) + table.batched)}{{1}}]")

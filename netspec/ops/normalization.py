@@ -7,7 +7,19 @@ from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import Axis, FunctionCall, ModuleCall, Number, Op, Positive, State, buffer, spatial_rank
+from netspec.initializers import Initializer, Ones
+from netspec.ops.base import (
+    Axis,
+    FunctionCall,
+    Memory,
+    ModuleCall,
+    Number,
+    Op,
+    Positive,
+    State,
+    buffer,
+    spatial_rank,
+)
 from netspec.shapes import TensorType, divides
 from netspec.windows import WHOLE, Reaches, same_place
 
@@ -52,8 +64,15 @@ class BatchNorm(Op):
         affine = _affine(x.channels) if self.affine else {}
         return affine | (_running_statistics(x.channels) if self.track_running_stats else {})
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return {"weight": Ones(), "running_var": Ones()}
+
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank, whole=() if self.track_running_stats else range(1, x.rank)),)
+
+    def memory(self, x: TensorType) -> Memory:
+        statistics = TensorType((x.channels,), batched=False)
+        return Memory(inputs=(0,), own=(statistics,) * 2)
 
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("eps", "momentum", "affine", "track_running_stats")
@@ -91,9 +110,16 @@ class LayerNorm(Op):
     def state(self, x: TensorType) -> dict[str, State]:
         return _affine(*self._normalized(x), bias=self.bias) if self.elementwise_affine else {}
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return {"weight": Ones()}
+
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         whole = [0] if self.channels_first else range(x.rank - self.axes, x.rank)
         return (same_place(x.rank, whole=whole),)
+
+    def memory(self, x: TensorType) -> Memory:
+        statistics = x.with_shape(x.spatial if self.channels_first else x.shape[: -self.axes])
+        return Memory(inputs=(0,), own=(statistics,) * 2)
 
     def torch(self, x: TensorType) -> ModuleCall:
         normalized = self._normalized(x)
@@ -132,8 +158,14 @@ class GroupNorm(Op):
     def state(self, x: TensorType) -> dict[str, State]:
         return _affine(x.channels) if self.affine else {}
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return {"weight": Ones()}
+
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return ((WHOLE if self.num_groups == 1 else None, *(WHOLE for _ in x.spatial)),)
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(x.with_shape((self.num_groups,)),) * 2)
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.GroupNorm", (self.num_groups, x.channels), self.changed("eps", "affine"))
@@ -165,8 +197,15 @@ class InstanceNorm(Op):
         affine = _affine(x.channels) if self.affine else {}
         return affine | (_running_statistics(x.channels) if self.track_running_stats else {})
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return {"weight": Ones(), "running_var": Ones()}
+
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank, whole=() if self.track_running_stats else range(1, x.rank)),)
+
+    def memory(self, x: TensorType) -> Memory:
+        repeated = self.affine + 2 * self.track_running_stats  # the weight and the running statistics, for each sample
+        return Memory(inputs=(0,), own=(x.with_shape((x.channels,)),) * (2 + repeated))
 
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("eps", "momentum", "affine", "track_running_stats")
@@ -196,6 +235,10 @@ class LocalResponseNorm(Op):
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank, mixed=[0]),)
 
+    def memory(self, x: TensorType) -> Memory:
+        padded = x.with_shape((x.channels + self.size - 1, *x.spatial))
+        return Memory(inputs=(0,), own=(x, x, padded))
+
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.LocalResponseNorm", (self.size,), self.changed("alpha", "beta", "k"))
 
@@ -222,6 +265,10 @@ class Normalize(Op):
 
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank, whole=[x.axis(self.dim)]),)
+
+    def memory(self, x: TensorType) -> Memory:
+        norm = x.with_shape(1 if axis == x.axis(self.dim) else length for axis, length in enumerate(x.shape))
+        return Memory(inputs=(0,), own=(norm, norm))
 
     def torch(self, x: TensorType) -> FunctionCall:
         options = "".join(f", {name}={value!r}" for name, value in self.changed("p", "dim", "eps").items())

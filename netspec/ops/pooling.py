@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import FunctionCall, Margin, ModuleCall, Op, Size, compact, per_axis, spatial_rank, unlisted
+from netspec.ops.base import (
+    FunctionCall,
+    Margin,
+    Memory,
+    ModuleCall,
+    Op,
+    Size,
+    compact,
+    per_axis,
+    spatial_rank,
+    unlisted,
+)
 from netspec.shapes import TensorType
 from netspec.windows import WHOLE, Reach, Reaches, Window, divided
 
@@ -52,6 +63,11 @@ class _Pool(Op):
         return list(map(Window, x.spatial, kernel, stride, padding, dilation, (self.ceil_mode,) * rank))
 
 
+def _positions(x: TensorType) -> TensorType:
+    """Where the greatest value of each window was found."""
+    return TensorType(x.shape, "int64")
+
+
 def _kernel_within(x: TensorType, kernel_size: int | tuple[int, ...]) -> None:
     """Raise a `Problem` where a 3d average window is larger than the input, which PyTorch rejects despite padding."""
     if spatial_rank(x) < 3:
@@ -75,6 +91,9 @@ class MaxPool(_Pool):
     padding: Margin = 0
     dilation: Size = 1
     ceil_mode: bool = False
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(_positions(self.infer(x)),))
 
     def torch(self, x: TensorType) -> ModuleCall:
         options = self.changed("stride", "padding", "dilation", "ceil_mode")
@@ -124,6 +143,9 @@ class LPPool(_Pool):
         _kernel_within(x, self.kernel_size)
         return super().infer(x)
 
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(x, *(self.infer(x),) * 4))  # powers, their mean, its sign, size and sum
+
     def torch(self, x: TensorType) -> ModuleCall:
         rank = spatial_rank(x)
         kernel = compact(per_axis(self.kernel_size, rank, "kernel_size"))
@@ -166,6 +188,9 @@ class AdaptiveAvgPool(_AdaptivePool):
 
     target: ClassVar = "nn.AdaptiveAvgPool"
 
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=() if set(self._sizes(x)) == {1} else (0,))  # a mean needs no more than its size
+
 
 class AdaptiveMaxPool(_AdaptivePool):
     """Greatest values of as many windows as `output_size` asks for, whatever the size of the input.
@@ -176,6 +201,9 @@ class AdaptiveMaxPool(_AdaptivePool):
     """
 
     target: ClassVar = "nn.AdaptiveMaxPool"
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), own=(_positions(self.infer(x)),))
 
 
 class _GlobalPool(Op):
@@ -205,6 +233,9 @@ class GlobalAvgPool(_GlobalPool):
 
     method: ClassVar = "mean"
 
+    def memory(self, x: TensorType) -> Memory:
+        return Memory()
+
 
 class GlobalMaxPool(_GlobalPool):
     """Greatest value of each channel; the spatial axes are gone afterwards.
@@ -214,3 +245,6 @@ class GlobalMaxPool(_GlobalPool):
     """
 
     method: ClassVar = "amax"
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), output=True, undoing=(x, TensorType(x.shape, "bool", x.batched)))

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ANY_DTYPE, FunctionCall, ModuleCall, Op, Positive, Size, listed, unlisted
+from netspec.ops.base import ANY_DTYPE, FunctionCall, Memory, ModuleCall, Op, Positive, Size, listed, unlisted
 from netspec.shapes import Shape, TensorType, divides
 from netspec.windows import Reach, Reaches, product, same_place
 
@@ -16,15 +16,23 @@ Shifts = Annotated[int | tuple[int, ...], Expects("an integer, or a list with on
 AxisOrAxes = Annotated[int | tuple[int, ...], Expects("an axis number or a list of them")]
 
 
-class Roll(Op):
+class _Rearrange(Op):
+    """Base of the ops that copy elements to other places, which takes no more than the shapes to undo."""
+
+    category: ClassVar = "reshape"
+    dtypes: ClassVar = ANY_DTYPE
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory()
+
+
+class Roll(_Rearrange):
     """Elements moved along the axes `dims`, each by its number in `shifts`; what leaves at the end enters in front.
 
     Shape: unchanged.
     Cost: none.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
     unbatched: ClassVar = True
 
     shifts: Shifts
@@ -42,7 +50,7 @@ class Roll(Op):
         return FunctionCall(f"{{0}}.roll({self.shifts}, {self.dims})")
 
 
-class RollSegments(Op):
+class RollSegments(_Rearrange):
     """Number of the segment that each position of a rolled input is in: one number for all that stayed together.
 
     Takes the output of a `roll` with the same arguments, of which only the lengths matter. Attention in windows that
@@ -53,8 +61,6 @@ class RollSegments(Op):
     Source: Liu et al., Swin Transformer, 2021.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
     unbatched: ClassVar = True
 
     shifts: Shifts
@@ -86,7 +92,7 @@ def _rolled(x: TensorType, shifts: int | tuple[int, ...], dims: int | tuple[int,
     return [(shift, x.shape[axis]) for shift, axis in zip(shifts, axes, strict=True)]
 
 
-class WindowPartition(Op):
+class WindowPartition(_Rearrange):
     """Windows that tile the spatial axes without overlap, in rows, each with its positions in one axis.
 
     One number is the window's length on every axis but the channels, which are last, or first with `channels_first`.
@@ -97,8 +103,6 @@ class WindowPartition(Op):
     Source: Liu et al., Swin Transformer, 2021.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
     unbatched: ClassVar = True
     variadic: ClassVar = "window_size"
 
@@ -142,7 +146,7 @@ class WindowPartition(Op):
         return window, x.shape[:axes], x.shape[axes:]
 
 
-class WindowReverse(Op):
+class WindowReverse(_Rearrange):
     """Windows put back in their places: the reverse of `window_partition`, into spatial axes of length `size`.
 
     Shape: windows × positions × channels → size × channels, or channels × size with `channels_first`.
@@ -150,8 +154,6 @@ class WindowReverse(Op):
     Source: Liu et al., Swin Transformer, 2021.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
     unbatched: ClassVar = True
 
     window_size: Size
@@ -189,16 +191,13 @@ class WindowReverse(Op):
         return window if isinstance(window, tuple) else (window,) * axes
 
 
-class ChannelShuffle(Op):
+class ChannelShuffle(_Rearrange):
     """Channels of `groups` groups dealt out in turn, so that the next grouped convolution sees all of them.
 
     Shape: channels × at least one axis; unchanged.
     Cost: none.
     Source: Zhang et al., ShuffleNet, 2017.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
 
     groups: Positive
 
@@ -215,7 +214,7 @@ class ChannelShuffle(Op):
         return ModuleCall("nn.ChannelShuffle", (self.groups,))
 
 
-class PixelShuffle(Op):
+class PixelShuffle(_Rearrange):
     """Channels laid out as pixels: a map enlarged by `upscale_factor` without interpolation.
 
     Shape: ... × (channels · r²) × height × width → ... × channels × (height · r) × (width · r), where r is
@@ -223,9 +222,6 @@ class PixelShuffle(Op):
     Cost: none.
     Source: Shi et al., Real-time single image and video super-resolution, 2016.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
 
     upscale_factor: Positive
 
@@ -253,7 +249,7 @@ class PixelShuffle(Op):
         return ModuleCall("nn.PixelShuffle", (self.upscale_factor,))
 
 
-class PixelUnshuffle(Op):
+class PixelUnshuffle(_Rearrange):
     """Pixels stacked as channels: the reverse of a pixel shuffle.
 
     Shape: ... × channels × (height · r) × (width · r) → ... × (channels · r²) × height × width, where r is
@@ -261,9 +257,6 @@ class PixelUnshuffle(Op):
     Cost: none.
     Source: Shi et al., Real-time single image and video super-resolution, 2016.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
 
     downscale_factor: Positive
 

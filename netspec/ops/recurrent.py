@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ModuleCall, NonNegative, Op, Positive, Probability, State
+from netspec.initializers import Initializer, around_zero
+from netspec.ops.base import Memory, ModuleCall, NonNegative, Op, Positive, Probability, State
 from netspec.shapes import Shape, TensorType
 from netspec.windows import WHOLE, Reaches
 
@@ -20,6 +21,8 @@ class _Recurrent(Op):
     output_names: ClassVar[tuple[str, ...]] = ("output", "h")
     target: ClassVar[str]
     gates: ClassVar[int] = 1
+    kept: ClassVar[int]
+    """How many times the size of a state the backward pass needs of each step, roughly: kernels differ."""
 
     hidden_size: Positive
     num_layers: Layers = 1
@@ -51,6 +54,9 @@ class _Recurrent(Op):
                     result[f"weight_hr_{name}"] = State((self._width, self.hidden_size))
         return result
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return dict.fromkeys(self.state(x), around_zero(self.hidden_size))
+
     def products(self, x: TensorType) -> tuple[Shape, ...]:
         matrices = (state for name, state in self.state(x).items() if name.startswith("weight"))
         return tuple((x.shape[0], *matrix.shape) for matrix in matrices)
@@ -60,6 +66,12 @@ class _Recurrent(Op):
 
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return ((WHOLE, WHOLE),)
+
+    def memory(self, x: TensorType) -> Memory:
+        between = x.with_shape((x.shape[0], self._directions * self._width))
+        steps = x.with_shape((x.shape[0], self._directions * self.num_layers * self.kept * self.hidden_size))
+        inputs = (x, *(between,) * (self.num_layers - 1)) * self._directions
+        return Memory(own=(*inputs, steps))
 
     def torch(self, x: TensorType) -> ModuleCall:
         optional = (name for name, info in type(self).fields().items() if not info.required)
@@ -93,6 +105,7 @@ class LSTM(_Recurrent):
     output_names: ClassVar[tuple[str, ...]] = ("output", "h", "c")
     target: ClassVar = "nn.LSTM"
     gates: ClassVar = 4
+    kept: ClassVar = 16
 
     bias: bool = True
     dropout: Probability = 0.0
@@ -122,6 +135,7 @@ class GRU(_Recurrent):
 
     target: ClassVar = "nn.GRU"
     gates: ClassVar = 3
+    kept: ClassVar = 7
 
     bias: bool = True
     dropout: Probability = 0.0
@@ -139,6 +153,7 @@ class RNN(_Recurrent):
     """
 
     target: ClassVar = "nn.RNN"
+    kept: ClassVar = 1
 
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     bias: bool = True

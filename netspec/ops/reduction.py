@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import ANY_DTYPE, Axes, FunctionCall, Op, listed
+from netspec.ops.base import ANY_DTYPE, Axes, FunctionCall, Memory, Op, listed
 from netspec.shapes import TensorType
 from netspec.windows import WHOLE, Reach, Reaches
 
@@ -33,6 +33,9 @@ class _Reduce(Op):
         gone = {x.axis(dim) for dim in self.dim}
         before = [0 if self.keepdim else sum(other < axis for other in gone) for axis in range(x.rank)]
         return (tuple(WHOLE if axis in gone else Reach(axis - before[axis]) for axis in range(x.rank)),)
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory()
 
     def torch(self, x: TensorType) -> FunctionCall:
         dims = self.dim[0] if len(self.dim) == 1 else list(self.dim)
@@ -70,3 +73,6 @@ class Max(_Reduce):
 
     dtypes: ClassVar = ANY_DTYPE
     method: ClassVar = "amax"
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,), output=True, undoing=(x, TensorType(x.shape, "bool", x.batched)))

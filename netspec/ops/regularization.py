@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from netspec.diagnostics import Problem
-from netspec.ops.base import ModuleCall, Op, Probability, spatial_rank
+from netspec.ops.base import Memory, ModuleCall, Op, Probability, spatial_rank
 from netspec.shapes import TensorType
 from netspec.windows import Reaches, same_place
 
 
-class _Dropout(Op):
+class _Drop(Op):
     """Base of the ops that drop with probability `p` and keep the shape."""
 
     category: ClassVar = "regularization"
-    target: ClassVar[str]
 
-    p: Probability = 0.5
+    if TYPE_CHECKING:  # each subclass declares it, with a default or without
+        p: float
 
     def infer(self, x: TensorType) -> TensorType:
         return x
 
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         return (same_place(x.rank),)
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(own=(self.drawn(x),)) if self.p else Memory(passes=(0,))
+
+    def is_view(self, training: bool) -> bool:
+        return not (training and self.p)
+
+    def drawn(self, x: TensorType) -> TensorType:
+        """The random numbers that decide what is dropped."""
+        return x
+
+
+class _Dropout(_Drop):
+    """Base of the modules of `torch.nn`."""
+
+    target: ClassVar[str]
+
+    p: Probability = 0.5
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall(self.target, (self.p,))
@@ -50,6 +68,9 @@ class SpatialDropout(_Dropout):
     def infer(self, x: TensorType) -> TensorType:
         spatial_rank(x)
         return x
+
+    def drawn(self, x: TensorType) -> TensorType:
+        return x.with_shape(x.shape[:1])
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall(f"nn.Dropout{spatial_rank(x)}d", (self.p,))
@@ -81,8 +102,11 @@ class FeatureAlphaDropout(_Dropout):
             raise Problem("wrong-rank", "{op} takes channels and any number of axes, got a scalar")
         return x
 
+    def drawn(self, x: TensorType) -> TensorType:
+        return x.with_shape(x.shape[:1])
 
-class StochasticDepth(Op):
+
+class StochasticDepth(_Drop):
     """Drops whole samples, or with `mode: batch` the whole batch, at the end of a residual branch.
 
     Shape: unchanged.
@@ -90,16 +114,11 @@ class StochasticDepth(Op):
     Source: Huang et al., Deep networks with stochastic depth, 2016.
     """
 
-    category: ClassVar = "regularization"
-
     p: Probability
     mode: Literal["row", "batch"] = "row"
 
-    def infer(self, x: TensorType) -> TensorType:
-        return x
-
-    def reach(self, x: TensorType) -> tuple[Reaches, ...]:
-        return (same_place(x.rank),)
+    def drawn(self, x: TensorType) -> TensorType:
+        return TensorType((), batched=self.mode == "row")
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("torchvision.ops.StochasticDepth", (self.p, self.mode))

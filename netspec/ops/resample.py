@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ModuleCall, Op, per_axis, spatial_rank
+from netspec.ops.base import Memory, ModuleCall, Op, per_axis, spatial_rank
 from netspec.shapes import TensorType
 from netspec.windows import Part, Reach, Reaches, divided, resized
 
@@ -60,6 +60,9 @@ class Upsample(Op):
     def reach(self, x: TensorType) -> tuple[Reaches, ...]:
         sizes = zip(range(1, x.rank), x.spatial, self._sizes(x), self._ratios(x), strict=True)
         return ((Reach(0), *(self._reach(*axis) for axis in sizes)),)
+
+    def memory(self, x: TensorType) -> Memory:
+        return Memory(inputs=(0,) if self.mode == "area" else ())
 
     def torch(self, x: TensorType) -> ModuleCall:
         return ModuleCall("nn.Upsample", (), self.changed("size", "scale_factor", "mode", "align_corners"))

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
-from netspec.ops.base import ANY_DTYPE, Axes, Axis, FunctionCall, ModuleCall, Op, listed
+from netspec.ops.base import Axes, Axis, FunctionCall, ModuleCall, View, listed
 from netspec.shapes import Shape, TensorType
 from netspec.windows import WHOLE, Reach, Reaches, product, same_place
 
@@ -16,16 +16,12 @@ Lengths = Annotated[
 ]
 
 
-class Identity(Op):
+class Identity(View):
     """Its input, unchanged: a name for a place in the network.
 
     Shape: unchanged, whatever it is.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     def infer(self, x: TensorType) -> TensorType:
         return x
@@ -37,16 +33,12 @@ class Identity(Op):
         return ModuleCall("nn.Identity")
 
 
-class Flatten(Op):
+class Flatten(View):
     """Axes `start_dim` to `end_dim` merged into one: all axes behind the batch, unless told otherwise.
 
     Shape: one axis in place of several, as long as their product.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     start_dim: Axis = 1
     end_dim: Axis = -1
@@ -72,16 +64,13 @@ class Flatten(Op):
         return ModuleCall("nn.Flatten", (), self.changed("start_dim", "end_dim"))
 
 
-class Reshape(Op):
+class Reshape(View):
     """The same elements in another `shape`, written without the batch axis. One length may be -1: what is left over.
 
     Shape: any → shape, with as many elements.
     Cost: none.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
     variadic: ClassVar = "shape"
 
     shape: Lengths
@@ -116,16 +105,13 @@ class Reshape(Op):
         return self.shape
 
 
-class Permute(Op):
+class Permute(View):
     """Axes in the order `dims`, in PyTorch's numbers; axis 0, the batch, comes first.
 
     Shape: the axes in their new order.
     Cost: none.
     """
 
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
     variadic: ClassVar = "dims"
 
     dims: Axes
@@ -155,16 +141,12 @@ class Permute(Op):
         return FunctionCall(f"{{0}}.permute({listed(self.dims)})")
 
 
-class Transpose(Op):
+class Transpose(View):
     """Two axes exchanged.
 
     Shape: the lengths of `dim0` and `dim1` change places.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     dim0: Axis
     dim1: Axis
@@ -183,16 +165,12 @@ class Transpose(Op):
         return FunctionCall(f"{{0}}.transpose({self.dim0}, {self.dim1})")
 
 
-class Squeeze(Op):
+class Squeeze(View):
     """Axis `dim`, which must have length 1, removed.
 
     Shape: all axes but `dim`.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     dim: Axis
 
@@ -212,16 +190,12 @@ class Squeeze(Op):
         return FunctionCall(f"{{0}}.squeeze({self.dim})")
 
 
-class Unsqueeze(Op):
+class Unsqueeze(View):
     """New axis of length 1, which gets the number `dim`.
 
     Shape: one more axis.
     Cost: none.
     """
-
-    category: ClassVar = "reshape"
-    dtypes: ClassVar = ANY_DTYPE
-    unbatched: ClassVar = True
 
     dim: Axis
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from netspec.diagnostics import Problem
 from netspec.fields import Expects, Limits
+from netspec.initializers import Initializer, Normal, NormalTable
 from netspec.ops.base import ModuleCall, Number, Op, Positive, State, StateCall, buffer
 from netspec.shapes import Shape, TensorType
 from netspec.windows import Reaches, same_place
@@ -119,6 +120,9 @@ class Embedding(Op):
     def state(self, x: TensorType) -> dict[str, State]:
         return {"weight": State((self.num_embeddings, self.embedding_dim))}
 
+    def initial(self, x: TensorType) -> dict[str, Initializer]:
+        return {"weight": Normal() if self.padding_idx is None else NormalTable(zero_row=self.padding_idx)}
+
     def arithmetic(self, x: TensorType) -> tuple[str, ...]:
         return ("",) * x.rank + ("embedding_dim",)
 
@@ -176,7 +180,12 @@ class RelativePositionIndex(_RelativePosition):
 
     def torch(self) -> StateCall:
         rows = _pairs(self._window())
-        return StateCall(self.state()[""], tuple(chain(*rows)) if self.flatten else rows)
+        grid = f"torch.arange({self._window()[0]})"
+        for size in self._window()[1:]:
+            grid = f"({2 * size - 1} * {grid}[:, None] + torch.arange({size})).flatten()"
+        pairs = "grid[:, None] - grid + grid[-1]"
+        code = (f"grid = {grid}", f"({pairs}).flatten()" if self.flatten else pairs)
+        return StateCall(self.state()[""], tuple(chain(*rows)) if self.flatten else rows, code)
 
 
 @lru_cache(maxsize=16)
@@ -216,7 +225,13 @@ class RelativePositionOffsets(_RelativePosition):
 
     def torch(self) -> StateCall:
         axes = [[_log_spaced(offset, size) for offset in range(1 - size, size)] for size in self._window()]
-        return StateCall(self.state()[""], (_table(axes),))
+        code = []
+        for axis, size in enumerate(self._window()):
+            code.append(f"offsets{axis} = torch.arange({1 - size}, {size}) / {size - 1} * 8")
+            code.append(f"offsets{axis} = offsets{axis}.sign() * torch.log2(offsets{axis}.abs() + 1) / 3")
+        names = ", ".join(f"offsets{axis}" for axis in range(len(self._window())))
+        code.append(f'torch.stack(torch.meshgrid({names}, indexing="ij"), dim=-1)[None]')
+        return StateCall(self.state()[""], (_table(axes),), tuple(code))
 
 
 def _table(axes: list[list[float]], chosen: tuple[float, ...] = ()) -> Any:
