@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Annotated, Any, ClassVar, Literal
 
 from netspec.diagnostics import Problem
@@ -14,6 +15,11 @@ Positive = Annotated[int, Limits(gt=0), Expects("a positive integer")]
 Nonlinearity = Literal[
     "linear", "conv1d", "conv2d", "conv3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"
 ]  # fmt: skip
+
+
+FARTHEST = 9.0
+"""Standard deviations beyond which PyTorch draws no normal number: it makes them of uniform ones of 53 bits at most by
+Box and Muller, and √(−2 ln 2⁻⁵³) is 8.6."""
 
 
 class Initializer(Record):
@@ -75,6 +81,11 @@ class TruncNormal(Initializer):
     a: float = -2.0
     b: float = 2.0
 
+    @property
+    def cuts(self) -> bool:
+        """Whether a number that is drawn from the normal distribution can be cut off at all."""
+        return min(self.mean - self.a, self.b - self.mean) <= FARTHEST * self.std
+
 
 class Uniform(Initializer):
     """Uniform distribution from `a` to `b`."""
@@ -133,6 +144,28 @@ class Dirac(Initializer):
         if len(shape) not in (3, 4, 5):
             raise Problem("wrong-rank", "`dirac` fills the weight of a convolution")
         divides(self.groups, shape[0], "the output channels", "groups")
+
+
+# What PyTorch's layers start with -------------------------------------------------------------------------------------
+
+
+class NormalTable(Normal):
+    """Normal distribution, but zeros in the row `zero_row`: an embedding whose word at `padding_idx` says nothing."""
+
+    zero_row: int
+
+    def arguments(self) -> dict[str, Any]:
+        return {"mean": self.mean, "std": self.std}
+
+
+def weighted_sum(fan_in: int) -> dict[str, Initializer]:
+    """`weight` and `bias` of a layer whose outputs are sums of `fan_in` products, such as a convolution."""
+    return {"weight": KaimingUniform(a=sqrt(5)), "bias": around_zero(fan_in)}
+
+
+def around_zero(fan: int) -> Uniform:
+    """Uniform distribution up to one over the root of `fan` on both sides of 0."""
+    return Uniform(a=-1 / sqrt(fan), b=1 / sqrt(fan))
 
 
 INITIALIZERS: dict[str, type[Initializer]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def test_forward_is_straight_line_code_with_the_place_in_the_spec(resnet: Any) -
             out = self.relu1(out)  # basic_block.yaml:8
             out = self.conv2(out)  # basic_block.yaml:9
             out = self.bn2(out)  # basic_block.yaml:10
-            out = out + x  # basic_block.yaml:15
+            out += x  # basic_block.yaml:15
             out = self.relu(out)  # basic_block.yaml:16
             return out
         """
@@ -300,6 +301,16 @@ def test_names_of_a_spec_cannot_reach_into_the_code() -> None:
             netspec.loads(HEAD + f'graph: {{"{name}": {{conv: [8, 1]}}}}\n')
 
 
+def test_the_name_of_a_file_cannot_reach_into_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "x\n    open('reached', 'w')\n    #.yaml"
+    Path(name).write_text("netspec: 1\nblocks: {b: {graph: {a: {conv: [3, 1]}, s: {add: [a, x]}}}}\n")
+    module: Any = netspec.loads(HEAD + f"imports: {json.dumps(name)}\ngraph: [b]\n", folder=tmp_path).build(seed=0)
+    assert module(pictures()).shape == (2, 3, 16, 16)
+    assert not Path("reached").exists()
+    assert "open(" in inspect.getsource(type(module[0]).forward), "it is a part of the comment"
+
+
 def test_node_names_that_are_names_of_the_code_are_renamed_in_it() -> None:
     module = built("graph: {torch: {conv: [4, 1]}, nn: {from: x, conv: [4, 1]}, F: {concat: [torch, nn]}}")
     assert module(pictures()).shape == (2, 8, 16, 16)
@@ -352,7 +363,7 @@ def test_lenet5_equals_the_network_written_by_hand() -> None:
     torch.manual_seed(3)
     theirs = LeNet5()
     torch.manual_seed(3)
-    ours = netspec.load("lenet5").build()
+    ours = netspec.load("lenet5").build(init="pytorch")
     assert list(ours.state_dict()) == list(theirs.state_dict())
     digits = torch.randn(4, 1, 28, 28)
     assert torch.equal(ours(digits), theirs(digits))

@@ -30,6 +30,7 @@ from torchvision.models.swin_transformer import ShiftedWindowAttentionV2
 import netspec.ops
 from netspec.diagnostics import Problem
 from netspec.fields import create
+from netspec.initializers import NormalTable
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import FunctionCall, Op, StateCall
 from netspec.shapes import TensorType
@@ -819,6 +820,27 @@ def test_a_rejection_names_the_mistake_and_the_argument(rejected: Rejected) -> N
         assert not text.endswith(".")
         assert "\n" not in text
     assert "{" not in problem.message.replace("{op}", "")
+
+
+@pytest.mark.parametrize("case", [case for case in ACCEPTED if case.create().initial(*case.inputs)], ids=str)
+def test_initial_values_are_those_of_the_constructor(case: Case) -> None:
+    """Bit for bit under one seed; attention makes its last projection first, and draws a bias that it sets to 0."""
+    op = case.create()
+    torch.manual_seed(0)
+    module = make_module(op.torch(*case.inputs))
+    assert module is not None
+    expected = dict([*module.named_parameters(), *module.named_buffers()])
+    states, initial = op.state(*case.inputs), op.initial(*case.inputs)
+    torch.manual_seed(0)
+    for name in sorted(states, key=lambda name: name != "out_proj.weight"):
+        tensor = torch.zeros(states[name].shape, dtype=getattr(torch, states[name].dtype))
+        if initializer := initial.get(name):
+            getattr(nn.init, initializer.function)(tensor, **initializer.arguments())
+        if isinstance(initializer, NormalTable):
+            tensor[initializer.zero_row] = 0
+        if name == "out_proj.weight" and "out_proj.bias" in states:
+            torch.rand(states["out_proj.bias"].shape)
+        assert torch.equal(tensor, expected[name]), name
 
 
 # Generated cases -----------------------------------------------------------------------------------------------------

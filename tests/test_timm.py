@@ -79,7 +79,7 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     theirs = made(request.param)
     torch.manual_seed(0)
     torch.rand(NUMBERS_DRAWN_BESIDE.get(request.param, 0))
-    return Pair(request.param, theirs, small(request.param).build())
+    return Pair(request.param, theirs, small(request.param).build(init="pytorch"))
 
 
 def test_all_of_them_ship() -> None:
@@ -123,7 +123,7 @@ def test_another_number_of_classes_is_equal(name: str) -> None:
 
 @pytest.mark.proves("initial weights")
 def test_initial_weights_under_one_seed_are_equal(pair: Pair, note: Note) -> None:
-    """All parameters and buffers of new modules, made under one seed."""
+    """All parameters and buffers of new modules, made under one seed with `init="pytorch"`."""
     if pair.name in NUMBERS_DRAWN_BESIDE:
         note(f"After {NUMBERS_DRAWN_BESIDE[pair.name]} random numbers that timm draws for a module it throws away.")
     ours, theirs = pair.ours.state_dict(), pair.theirs.state_dict()

@@ -34,8 +34,18 @@ TRAIN_SIZES = {"inception_v3": 299, "googlenet": 96}
 FIXED_SIZE = tuple(name for name in NAMES if name.startswith(("vit_", "swin_", "maxvit")))
 """Models whose modules are built for pictures of one size: windows and positions are part of the code."""
 
-HEAVY_PARAMETERS = 60_000_000
-REPRESENTATIVES = ("alexnet", "vgg16", "vit_b_32")
+HEAVY_PARAMETERS = 25_000_000
+REPRESENTATIVES = (
+    "alexnet",
+    "vgg16",
+    "resnet50",
+    "inception_v3",
+    "densenet161",
+    "convnext_tiny",
+    "swin_t",
+    "vit_b_32",
+    "maxvit_t",
+)
 """Models above that size which are compared in full in every run, one of each large family."""
 
 PUBLISHED = {"vit_h_14": "IMAGENET1K_SWAG_LINEAR_V1", "regnet_y_128gf": "IMAGENET1K_SWAG_LINEAR_V1"}
@@ -74,7 +84,7 @@ def made(name: str, graph: Graph, **options: Any) -> tuple[nn.Module, nn.Module]
     torch.manual_seed(0)
     theirs = torchvision.models.get_model(name, weights=None, **options)
     torch.manual_seed(0)
-    return theirs, graph.build()
+    return theirs, graph.build(init="pytorch")
 
 
 def made_on_meta(name: str, **options: Any) -> nn.Module:
@@ -155,7 +165,7 @@ def test_parameters_and_macs_are_those_that_torchvision_publishes(name: str, not
 
 @pytest.mark.proves("initial weights")
 def test_initial_weights_under_one_seed_are_equal(pair: Pair) -> None:
-    """All parameters and buffers of new modules, made under one seed."""
+    """All parameters and buffers of new modules, made under one seed with `init="pytorch"`."""
     assert same(pair.ours.state_dict().values(), pair.theirs.state_dict().values())
 
 

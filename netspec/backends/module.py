@@ -7,53 +7,88 @@ restored from their source when a module is copied or unpickled, so every part o
 
 from __future__ import annotations
 
+import gc
 import linecache
-from collections import OrderedDict, namedtuple
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections import namedtuple
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cache, lru_cache
 from hashlib import sha256
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from netspec.backends.checkpoint import checkpoint
 from netspec.backends.forward import Forward, body_forward, call_forward
+from netspec.backends.in_place import modules_in_place
+from netspec.backends.initial import Constructed, FilledOnce, Maker
+from netspec.diagnostics import Problem, SpecError, listing, suggest
 from netspec.graph import Body, Graph, Node
-from netspec.ops.base import FunctionCall, ModuleCall
+from netspec.ops.base import Call, FunctionCall, ModuleCall
 
-if TYPE_CHECKING:
-    from netspec.initialize import Assignment
+NONE: frozenset[str] = frozenset()
+
+Init = Literal["once", "pytorch"]
+"""How initial weights are drawn: each once, or as often as PyTorch's constructors do, with their random numbers."""
 
 
-def to_module(graph: Graph, *, seed: int | None = None, device: str | None = None) -> nn.Module:
+def to_module(
+    graph: Graph,
+    *,
+    init: Init = "once",
+    seed: int | None = None,
+    device: str | None = None,
+    given: Mapping[str, torch.Tensor] = MappingProxyType({}),
+) -> nn.Module:
     """Build the network in training mode, as PyTorch does.
 
-    Weights are drawn as PyTorch's constructors draw them. The graph's initializers act when the body that brings them
-    is built, in the order of `modules()`. With `seed` weights are reproducible and the global random state is left
-    alone.
+    With `init="once"` a tensor is made on its device and filled by the one initializer that has the last word on it;
+    `given` are tensors to take instead, by key. With `init="pytorch"` constructors fill their tensors, and the graph's
+    initializers fill them again when the body that brings them is complete, in the order of `modules()`: under one seed
+    the numbers are those of a module written by hand. With `seed` weights are reproducible, and the global random state
+    is left alone.
     """
-    with ExitStack() as stack:
-        if seed is not None:
-            stack.enter_context(torch.random.fork_rng(devices=[]))
+    if init not in get_args(Init):
+        message = f"`init` is {listing(get_args(Init), 'or')}, got `{init}`"
+        raise SpecError([Problem("wrong-value", message, help=suggest(str(init), get_args(Init))).at(None)])
+    place = torch.device(device) if device is not None else torch.get_default_device()
+    with _seeded(seed, place), _collector_paused(), torch.no_grad():
+        if init == "once" or place.type == "meta":
+            return _assembled(graph, FilledOnce(graph, place, given))
+        with nullcontext() if device is None else place:
+            return _assembled(graph, Constructed(graph, place))
+
+
+@contextmanager
+def _seeded(seed: int | None, place: torch.device) -> Iterator[None]:
+    """Draw from `seed`, and put the random state back."""
+    if seed is None or place.type == "meta":
+        yield
+    elif place.type == "cpu":
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+    else:
+        devices = range(torch.get_device_module(place.type).device_count())
+        with torch.random.fork_rng(devices, device_type=place.type):
             torch.manual_seed(seed)
-        if device is not None:
-            stack.enter_context(torch.device(device))
-        acting: dict[str, list[Assignment]] = {}
-        for assignment in graph.initializers:
-            acting.setdefault(assignment.owner, []).append(assignment)
-        return body_module(graph.root, graph.name, "", acting)
+            yield
 
 
-def initialize(module: nn.Module, path: str, assignment: Assignment) -> None:
-    """Fill the parameter of an assignment in what stands at `path` of `module`."""
-    owner: Any = module.get_submodule(path.rpartition(".")[0])
-    held = getattr(owner, path.rpartition(".")[2])
-    parameter = held if isinstance(held, nn.Parameter) else held.get_parameter(assignment.parameter)
-    getattr(nn.init, assignment.initializer.function)(parameter, **assignment.initializer.arguments())
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python from looking for garbage in a network that is being made: there is none, and it takes long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def freeze_parameters(module: nn.Module, keys: Collection[str]) -> None:
@@ -66,85 +101,85 @@ def freeze_parameters(module: nn.Module, keys: Collection[str]) -> None:
 # Modules -------------------------------------------------------------------------------------------------------------
 
 
-Acting = Mapping[str, Sequence["Assignment"]]
-"""Initializers by the path of the body, or of the learned parameter, that they act with."""
+def _assembled(graph: Graph, make: Maker) -> nn.Module:
+    """The modules of a network, put together without recursion: it may be of any depth."""
+    checkpointed = graph.checkpointed()
+    root = _empty(graph.root, graph.name, _inside(graph.root, "", checkpointed))
+    pending: list[tuple[nn.Module, str, Node | Body]] = [(root, "", graph.root)]  # a body, once its module is complete
+    pending.extend((root, "", node) for node in reversed(graph.root.nodes))
+    while pending:
+        owner, prefix, node = pending.pop()
+        if isinstance(node, Body):
+            for name in modules_in_place(node, _inside(node, prefix, checkpointed)):
+                activation: Any = owner.get_submodule(name)
+                activation.inplace = True
+            make.complete(owner, prefix[:-1])
+        elif node.shares:
+            continue
+        elif isinstance(node.target, Body):
+            inside = f"{prefix}{node.name}."
+            child = _empty(node.target, _class_name_of(node), _inside(node.target, inside, checkpointed))
+            holder, name = _holder(owner, node.name)
+            holder.add_module(name, child)
+            pending.append((child, inside, node.target))
+            pending.extend((child, inside, inner) for inner in reversed(node.target.nodes))
+        else:
+            _attach(owner, node, prefix + node.name, make)
+    return root
 
-Constructor = Callable[[type[nn.Module], ModuleCall], nn.Module]
-"""Makes the module of an op."""
+
+def _inside(body: Body, prefix: str, checkpointed: frozenset[str]) -> frozenset[str]:
+    """Names of the nodes of a body that are `checkpointed`; their paths begin with `prefix`."""
+    return frozenset(node.name for node in body.nodes if prefix + node.name in checkpointed) if checkpointed else NONE
 
 
-def construct(cls: type[nn.Module], call: ModuleCall) -> nn.Module:
-    """The module of an op, as its own constructor makes it."""
-    return cls(*call.args, **call.kwargs)
-
-
-def body_module(
-    body: Body, name: str, path: str = "", acting: Acting = MappingProxyType({}), make: Constructor = construct
-) -> nn.Module:
-    """The module of the body at `path`; `name` names the class of one that is no block."""
-    prefix = f"{path}." if path else ""
-    module: nn.Module
-    if body.form == "chain":
-        children = ((node.name, _chain_module(node, prefix + node.name, acting, make)) for node in body.nodes)
-        module = nn.Sequential(OrderedDict(children))
-    else:
-        kind = name if body.kind in ("graph", "branches", "repeat") else body.kind
-        module = _generated_class(_ClassRecord(_class_name(kind), "nn.Module", _forward(body)))()
-        for node in body.nodes:
-            if not node.shares:
-                attach(module, node, prefix + node.name, acting, make)
-    for assignment in acting.get(path, ()):
-        initialize(module, assignment.path.removeprefix(prefix), assignment)
-    return module
+def _empty(body: Body, name: str, checkpointed: frozenset[str]) -> nn.Module:
+    """The module of a body, without what it holds; `name` names the class of one that is no block."""
+    if body.form == "chain" and not checkpointed:
+        return nn.Sequential()
+    kind = name if body.kind in ("graph", "branches", "repeat") else body.kind
+    base = "nn.Sequential" if body.form == "chain" else "nn.Module"
+    return _generated_class(_ClassRecord(_class_name(kind), base, _forward(body, checkpointed)))()
 
 
 @lru_cache(maxsize=4096)
-def _forward(body: Body) -> Forward:
-    return body_forward(body)
+def _forward(body: Body, checkpointed: frozenset[str]) -> Forward:
+    return body_forward(body, checkpointed)
 
 
-def attach(
-    module: nn.Module,
-    node: Node,
-    path: str = "",
-    acting: Acting = MappingProxyType({}),
-    make: Constructor = construct,
-) -> None:
-    """Give `module` what the node at `path` needs of it: a child, a parameter, a buffer, or nothing."""
-    call = node.target if isinstance(node.target, Body) else node.target.torch(*node.input_types)
-    if isinstance(call, FunctionCall):
-        return
-    *holders, name = node.name.split(".")
+def _attach(owner: nn.Module, node: Node, path: str, make: Maker) -> None:
+    """Give `owner` what the op at `path` needs of it: a child, a parameter, a buffer, or nothing."""
+    assert not isinstance(node.target, Body)
+    call = node.target.torch(*node.input_types)
+    if isinstance(owner, nn.Sequential):
+        owner.add_module(node.name, _in_chain(call, node, path, make))
+    elif not isinstance(call, FunctionCall):
+        holder, name = _holder(owner, node.name)
+        if isinstance(call, ModuleCall):
+            holder.add_module(name, make.module(_resolve(call.target), call, node, path))
+        elif call.state.trainable:
+            holder.register_parameter(name, make.parameter(call.state, path))
+        else:
+            holder.register_buffer(name, make.constant(call, path), persistent=call.state.persistent)
+
+
+def _holder(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """What is to hold a node, and under which name: dots lead through modules that only hold others."""
+    *holders, name = name.split(".")
     for holder in holders:
         if not hasattr(module, holder):
             module.add_module(holder, nn.Module())
         module = module.get_submodule(holder)
-    if isinstance(call, Body):
-        class_name = f"{node.kind}{node.name}" if node.name[0].isdigit() else node.name
-        module.add_module(name, body_module(call, class_name.replace(".", "_"), path, acting, make))
-    elif isinstance(call, ModuleCall):
-        module.add_module(name, make(_resolve(call.target), call))
-    else:
-        dtype = getattr(torch, call.state.dtype)
-        if call.state.trainable:
-            module.register_parameter(name, nn.Parameter(torch.zeros(call.state.shape, dtype=dtype)))
-            for assignment in acting.get(path, ()):
-                initialize(module, name, assignment)
-        else:
-            values = torch.tensor(call.values, dtype=dtype).expand(call.state.shape).clone()
-            module.register_buffer(name, values, persistent=call.state.persistent)
+    return module, name
 
 
-def _chain_module(node: Node, path: str, acting: Acting, make: Constructor) -> nn.Module:
-    """A module for the node at `path` of a chain, where everything must be one."""
-    if isinstance(node.target, Body):
-        return body_module(node.target, f"{node.kind}{node.name}", path, acting, make)
-    call = node.target.torch(*node.input_types)
+def _in_chain(call: Call, node: Node, path: str, make: Maker) -> nn.Module:
+    """The module of an op in a chain, where everything must be one, from one input to one output."""
+    if isinstance(call, ModuleCall) and call.plain:
+        return make.module(_resolve(call.target), call, node, path)
     if isinstance(call, ModuleCall):
-        if call.plain:
-            return make(_resolve(call.target), call)
         record = _ClassRecord(call.target.rpartition(".")[2], call.target, call_forward(call, call.target))
-        return make(_generated_class(record), call)
+        return make.module(_generated_class(record), call, node, path)
     return _generated_class(_ClassRecord(_class_name(node.kind), "nn.Module", call_forward(call, "nn.Module")))()
 
 
@@ -152,6 +187,11 @@ def _resolve(target: str) -> Any:
     """The class that a dotted name such as `nn.Conv2d` or `torchvision.ops.StochasticDepth` names."""
     owner, _, name = target.rpartition(".")
     return getattr(nn if owner == "nn" else import_module(owner), name)
+
+
+def _class_name_of(node: Node) -> str:
+    """What to call the class of a group of nodes, which has a name of its own or a number."""
+    return (f"{node.kind}{node.name}" if node.name[0].isdigit() else node.name).replace(".", "_")
 
 
 def _class_name(name: str) -> str:
@@ -192,6 +232,8 @@ def _generated_class(record: _ClassRecord) -> type[nn.Module]:
     filename = f"<netspec {record.name} {digest}>"
     linecache.cache[filename] = (len(forward.source), None, forward.source.splitlines(keepends=True), filename)
     variables: dict[str, Any] = {"torch": torch, "nn": nn, "F": functional, "__name__": __name__}
+    if "checkpoint(" in forward.source:
+        variables["checkpoint"] = checkpoint
     if forward.fields:
         variables["Outputs"] = namedtuple(f"{record.name}Outputs", forward.fields)
         variables["EvalOutputs"] = namedtuple(f"{record.name}Outputs", forward.eval_fields)

@@ -7,8 +7,7 @@ initialized but what the checkpoint leaves out, such as a head for other classes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from operator import attrgetter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import is_zipfile
@@ -16,13 +15,12 @@ from zipfile import is_zipfile
 import torch
 from torch import nn
 
-from netspec.backends.module import attach, body_module, construct, initialize
+from netspec.backends.module import to_module
 from netspec.backends.published import DEFAULT, find_published, published_file
 from netspec.diagnostics import Diagnostic, Problem, SpecError, suggest
 from netspec.expressions import show
 from netspec.files import WEIGHT_FILES, extra, unknown_format
-from netspec.graph import Body, Graph, Node
-from netspec.ops.base import ModuleCall
+from netspec.graph import Graph
 from netspec.paths import covering
 
 Weights = str | Path | Mapping[str, torch.Tensor]
@@ -102,39 +100,9 @@ def build_with_weights(
     report = compare(graph, source, tensors)
     if not report.as_expected and not (graph.adapted and report.loaded):
         raise SpecError([_unfit(report)])
-    with torch.device("meta"):
-        module = body_module(graph.root, graph.name, make=_Copies())
-    taken = {key: tensors[key] for key in report.loaded}
-    owners = dict(module.named_modules())
-    with torch.random.fork_rng(devices=[], enabled=seed is not None):
-        if seed is not None:
-            torch.manual_seed(seed)
-        for path, node in graph.walk():
-            if not isinstance(node.target, Body) and not node.shares:
-                _fill(owners, graph, path, node, taken, device)
+    taken = {key: tensors[key] if device is None else tensors[key].to(device) for key in report.loaded}
+    module = to_module(graph, seed=seed, device=device, given=taken)
     return module, report
-
-
-class _Copies:
-    """Makes the modules of ops without memory: each kind is constructed once and copied, for constructors take long."""
-
-    def __init__(self) -> None:
-        self.made: dict[tuple[type[nn.Module], str], nn.Module] = {}
-
-    def __call__(self, cls: type[nn.Module], call: ModuleCall) -> nn.Module:
-        key = (cls, repr((call.args, call.kwargs)))
-        if key not in self.made:
-            self.made[key] = construct(cls, call)
-        return _copied(self.made[key])
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """A module with containers of its own, whose tensors are those of `module` until others take their place."""
-    copied = module.__class__.__new__(module.__class__)
-    for name, value in module.__dict__.items():
-        copied.__dict__[name] = value.copy() if isinstance(value, (dict, list, set)) else value
-    copied._modules = {name: child and _copied(child) for name, child in module._modules.items()}
-    return copied
 
 
 def compare(graph: Graph, source: str, tensors: Mapping[str, torch.Tensor]) -> LoadReport:
@@ -171,48 +139,6 @@ def _renamed(graph: Graph, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, 
             if (name := pattern.sub(now, key)) in held:
                 names[key] = name
     return {names[key]: value for key, value in tensors.items()}
-
-
-def _fill(
-    owners: dict[str, nn.Module],
-    graph: Graph,
-    path: str,
-    node: Node,
-    tensors: dict[str, torch.Tensor],
-    device: str | None,
-) -> None:
-    """Put tensors in the place of those without memory that the node at `path` holds."""
-    states = node.target.state(*node.input_types) if not isinstance(node.target, Body) else {}
-    fresh: dict[str, torch.Tensor] | None = None
-    for name, state in states.items():
-        key = f"{path}.{name}" if name else path
-        if key in tensors:
-            value = tensors[key].to(device=device, dtype=getattr(torch, state.dtype))
-        else:
-            fresh = fresh if fresh is not None else dict(_initialized(graph, path, node, device))
-            value = fresh[name]
-        owner_path, _, own_name = key.rpartition(".")
-        owner = owners[owner_path]
-        if state.trainable:
-            owner._parameters[own_name] = nn.Parameter(value.detach())
-        else:
-            owner._buffers[own_name] = value
-
-
-def _initialized(graph: Graph, path: str, node: Node, device: str | None) -> Iterator[tuple[str, torch.Tensor]]:
-    """What the node at `path` holds, initialized, by name."""
-    holder = nn.Module()
-    with torch.device(device or "cpu"):
-        attach(holder, node)
-        for assignment in graph.initializers:
-            if assignment.path == path:
-                initialize(holder, node.name, assignment)
-    held: Any = attrgetter(node.name)(holder)
-    if isinstance(held, torch.Tensor):
-        yield "", held
-    else:
-        yield from held.named_parameters()
-        yield from held.named_buffers()
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------------
