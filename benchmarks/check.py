@@ -1,26 +1,31 @@
 """From a spec to every shape, the parameters and the MACs: netspec beside tools that build the module and run it.
 
-First as a user meets it, a whole process with its start; then in one process that has all imports done.
+First as a user meets it, a whole process with its start; then in one process that has all imports done; then many
+variants of one network, as a search over candidates asks for them.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import netspec
 from benchmarks import peers
-from benchmarks.contest import ROOT, Contest
+from benchmarks.contest import ROOT, Contest, Job
 from benchmarks.fresh import RESET_PEAK
+from netspec import catalog
 
 NETWORK, SHAPE = "resnet50", (3, 224, 224)
+VARIANTS = 20  # that a contestant checks in one go
 NETWORKS = ("lenet5", "resnet50", "densenet201", "efficientnet_b7", "nasnetalarge")
 
 IMPORTS = "import yaml, pydantic"
@@ -47,9 +52,19 @@ def contests(folder: Path) -> Iterator[Contest]:
     assert len({parameters for parameters, _ in counted.values()}) == 1, f"the parameters differ: {counted}"
     assert counted["netspec"] == counted["flop counter, meta device"], f"the MACs differ: {counted}"
     yield from both(f"{NETWORK}, in process", ways)
+    file = folder / "own.yaml"
+    shutil.copy(catalog.find(NETWORK)[0], file)
+    sweeps: dict[str, Job] = {
+        "netspec, width_per_group": partial(sweep, NETWORK, "width_per_group"),
+        "netspec, width_per_group, a file": partial(sweep, str(file), "width_per_group"),
+        "netspec, num_classes": partial(sweep, NETWORK, "num_classes"),
+        "torchinfo, meta device, width_per_group": sweep_by_torchinfo,
+    }
+    assert sweeps["netspec, width_per_group"]() == sweep_by_torchinfo(), "the parameters of the variants differ"
+    yield from both(f"{NETWORK}, {VARIANTS} variants", sweeps)
 
 
-def both(title: str, ways: dict[str, partial[Costs]]) -> Iterator[Contest]:
+def both(title: str, ways: Mapping[str, Job]) -> Iterator[Contest]:
     """The contest of time and that of memory."""
     yield Contest(title, ways)
     if RESET_PEAK.exists():
@@ -65,6 +80,23 @@ def process(code: str) -> None:
 def by_netspec(name: str) -> Costs:
     graph = netspec.load(name)
     return graph.parameters, graph.macs
+
+
+def sizes() -> range:
+    """A value of the parameter for each variant, none of which is its default."""
+    return range(16, 16 + 2 * VARIANTS, 2)
+
+
+def sweep(spec: str, parameter: str) -> list[int]:
+    """The parameters of all variants; every one of them is another network."""
+    given: list[dict[str, Any]] = [{parameter: size} for size in sizes()]
+    graphs = [netspec.load(spec, **parameters) for parameters in given]
+    return [graph.parameters for graph in graphs if graph.macs]
+
+
+def sweep_by_torchinfo() -> list[int]:
+    modules = (peers.torchvision_on_meta(NETWORK, width_per_group=size) for size in sizes())
+    return [peers.torchinfo_summary(module, SHAPE).trainable_params for module in modules]
 
 
 def by_torchinfo(name: str) -> Costs:

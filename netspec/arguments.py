@@ -13,7 +13,7 @@ from netspec.diagnostics import Problem, Span, listing
 from netspec.fields import unknown_argument, usage
 from netspec.ops import op_class
 from netspec.source import Mapping, Sequence, Source
-from netspec.spec import NodeSpec, ParameterSpec
+from netspec.spec import BlockSpec, NodeSpec, ParameterSpec
 
 
 class Signature(NamedTuple):
@@ -41,6 +41,21 @@ def block_signature(name: str, parameters: dict[str, ParameterSpec], span: Span)
     """The signature of a block, which is defined at `span`."""
     required = tuple(parameter.name for parameter in parameters.values() if parameter.default is None)
     return Signature(name, tuple(parameters), required, help=(f"`{name}` is defined at {span}",))
+
+
+def arguments_of(spec: NodeSpec, target: str | BlockSpec) -> dict[str, Source]:
+    """The arguments of a node by name, for the op or block that it is. Raises `Problem` as `bind` does.
+
+    They are found once, but for a node whose op or block is that of a parameter.
+    """
+    if spec.bound is not None and not spec.parameter:
+        return spec.bound
+    if isinstance(target, str):
+        signature = op_signature(target)
+    else:
+        signature = block_signature(target.name, target.parameters, target.span)
+    bound = spec.bound = bind(signature, spec)
+    return bound
 
 
 def bind(signature: Signature, spec: NodeSpec, known: Container[str] = ()) -> dict[str, Source]:

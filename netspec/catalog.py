@@ -6,13 +6,15 @@ tree of the spec that was opened; a bare name may also be one of the specs that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from os.path import isfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from netspec.diagnostics import Problem, suggest
-from netspec.source import Source, read
+from netspec.diagnostics import Problem, SpecError, suggest
+
+Found = TypeVar("Found")
 
 _PACKAGE = Path(__file__).resolve().parent
 LIBRARY = _PACKAGE / "library"
@@ -93,6 +95,30 @@ class Origin(NamedTuple):
         return Origin(folder, self.root if inside else folder)
 
 
+class Lookups:
+    """What was looked up outside of a text to understand it: files by name, and what is in them, with what was found.
+
+    As long as all of that is found again, the text means what it meant.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Callable[..., Any], tuple[Any, ...], Any]] = []
+
+    def ask(self, question: Callable[..., Found], *arguments: Any) -> Found:
+        """The answer to a question about files, which is kept."""
+        answer = question(*arguments)
+        self._found.append((question, arguments, answer))
+        return answer
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether every question has the answer that it had."""
+        try:
+            return all(question(*arguments) == answer for question, arguments, answer in self._found)
+        except (Problem, SpecError):
+            return False
+
+
 def find(reference: str) -> tuple[Path, str]:
     """The spec that a user names on the command line or in `load`: a file, or a spec that ships.
 
@@ -115,9 +141,3 @@ def find(reference: str) -> tuple[Path, str]:
         raise Problem("unknown-spec", f"there is no file `{reference}`", help=near)
     near = suggest(reference, shipped) or ("`netspec list` shows the specs that ship",)
     raise Problem("unknown-spec", f"unknown spec `{reference}`", help=near)
-
-
-@cache
-def library_source(name: str) -> Source:
-    """The source tree of a library block; the library is part of the package, so it is read once."""
-    return read(library_blocks()[name], f"library/{name}.yaml")

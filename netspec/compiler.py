@@ -9,14 +9,15 @@ from typing import Any
 
 from netspec import catalog
 from netspec.catalog import Origin
-from netspec.diagnostics import Problem, Reporter, SpecError
+from netspec.diagnostics import Problem, Reporter, SourceFile, SpecError
 from netspec.elaborate import elaborate
 from netspec.graph import Graph
 from netspec.initialize import initialize
 from netspec.limits import Limits, TooLarge, in_force
 from netspec.limits import limits as limits_in_force
 from netspec.parse import parse
-from netspec.source import Source, read, read_text
+from netspec.recursion import deep_recursion
+from netspec.source import Source, read_file, text_file, tree
 from netspec.transfer import transfer
 from netspec.verify import verify
 from netspec.warn import warn
@@ -32,13 +33,15 @@ def load(
     `spec` is a file, or the name of a spec that ships, such as `resnet50`. `parameters` override those of the spec.
     `input` overrides the shape of the input, without the batch axis; with several inputs it maps names to shapes.
     `limits` are the most that the spec may ask for. Raises `SpecError` with every mistake found.
+
+    A graph file, which `netspec build SPEC -o model.json` writes, gives the graph that it was made of.
     """
     try:
         path, name = catalog.find(str(spec))
     except Problem as problem:
         raise SpecError([problem.at(None)]) from None
     with in_force(limits):
-        return compile_source(read(path, name), Origin.of(path), path.stem, parameters, input)
+        return _compile(read_file(path, name), Origin.of(path), path.stem, parameters, input)
 
 
 def loads(
@@ -54,7 +57,19 @@ def loads(
     """Compile the text of a spec, as `load` does a file; `folder` is where `extends` and `imports` look for files."""
     origin = Origin.of(Path(folder) / "spec.yaml") if folder is not None else Origin(None, None)
     with in_force(limits):
-        return compile_source(read_text(text, name), origin, "network", parameters, input)
+        return _compile(text_file(text, name), origin, "network", parameters, input)
+
+
+@deep_recursion
+def _compile(
+    file: SourceFile, origin: Origin, name: str, parameters: Mapping[str, Any], input: InputShapes | None
+) -> Graph:
+    """The graph of a spec, or that of a graph file, which is JSON."""
+    if file.text.lstrip()[:1] == "{" and '"netspec_graph"' in file.text:
+        from netspec.graph_file import read_graph  # only for who has one
+
+        return read_graph(file, overridden=bool(parameters or input))
+    return compile_source(tree(file), origin, name, parameters, input)
 
 
 def compile_source(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,16 +20,16 @@ if TYPE_CHECKING:
 Level = Literal["error", "warning"]
 
 
-@dataclass(eq=False, repr=False)
 class SourceFile:
     """A named text. `name` is what messages show: a path as the user wrote it, or `<text>`, or `--set`.
 
     `path` is where the text was read from, if it was read from a file.
     """
 
-    name: str
-    text: str
-    path: Path | None = None
+    def __init__(self, name: str, text: str, path: Path | None = None) -> None:
+        self.name = name
+        self.text = text
+        self.path = path
 
     @property
     def start(self) -> Span:
@@ -177,12 +176,12 @@ class Problem(Exception):
         ).cut()
 
 
-@dataclass(eq=False, repr=False)
 class Reporter:
     """Collects the diagnostics of one compilation, each once."""
 
-    diagnostics: list[Diagnostic] = field(default_factory=list)
-    most: int = 100
+    def __init__(self, most: int = 100) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self.most = most
 
     def report(self, diagnostic: Diagnostic) -> None:
         """Keep a diagnostic. Raises `SpecError` when there are as many as anybody reads."""

@@ -7,18 +7,17 @@ into one body: names, inputs, order. A node that fails is reported once and mark
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections.abc import Mapping
+from math import inf
 from typing import Any
 
-from netspec.arguments import bind, block_signature, op_signature
+from netspec.arguments import arguments_of
 from netspec.diagnostics import Problem, Reporter, Span, listing, suggest
 from netspec.expressions import Word, bounded, evaluate, show, unknown_name, weight
-from netspec.fields import create, word_choices
+from netspec.fields import word_choices
 from netspec.graph import Body
-from netspec.limits import Limits, TooLarge, charge, limits
+from netspec.instances import MAX_AXIS, OpInstance, op_instance
+from netspec.limits import TooLarge, charge, limits
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
 from netspec.parts import parse_node
@@ -29,8 +28,9 @@ from netspec.source import Scalar, Sequence, Source, is_null
 from netspec.spec import KINDS, BlockSpec, BodySpec, NodeSpec, ParameterSpec, Spec
 from netspec.wiring import BodyBuilder
 
-MAX_AXIS = 2**31 - 1  # length of an axis
 MAX_SHOWN = 12  # names of a path in a message
+
+_UNKNOWN: Any = object()  # not an instance, nor the None of one that failed
 
 
 def elaborate(
@@ -44,22 +44,21 @@ def elaborate(
     return Elaborator(reporter).network(spec, given, shapes)
 
 
-@dataclass(eq=False, repr=False)
 class Elaborator:
     """Makes the instances of one compilation, each once."""
 
-    reporter: Reporter
-    path: list[Level] = field(default_factory=list)
-    instances: dict[Any, Instance | None] = field(default_factory=dict)
-    ops: dict[Any, Op] = field(default_factory=dict)
-    arguments: dict[int, NodeSpec] = field(default_factory=dict)
-    nodes: dict[Any, NodeArgument] = field(default_factory=dict)
-    blocks: dict[Any, Instance | None] = field(default_factory=dict)
-    wiring: Wiring = field(default_factory=Wiring)
-    limits: Limits = field(default_factory=limits)
-    sketch: Body | None = None  # what came before the mistake in the body that failed last
-    count: int = 0
-    level: int = 0
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.path: list[Level] = []
+        self.instances: dict[Any, Instance | None] = {}
+        self.arguments: dict[int, NodeSpec] = {}
+        self.nodes: dict[Any, NodeArgument] = {}
+        self.blocks: dict[Any, Instance | None] = {}
+        self.wiring = Wiring()
+        self.limits = limits()
+        self.sketch: Body | None = None  # what came before the mistake in the body that failed last
+        self.count = 0
+        self.level = 0
 
     # The network -----------------------------------------------------------------------------------------------------
 
@@ -157,8 +156,7 @@ class Elaborator:
         names = [name.text for name in block.body.inputs]
         arguments = dict(scope)
         scope = {**scope, **dict(zip(names, inputs, strict=True))}
-        holders = frozenset(name for name, p in block.parameters.items() if p.kind in ("name", "node"))
-        context = Context(scope, block.namespace, holders)
+        context = Context(scope, block.namespace, block.holders)
         for key, source in block.let:
             try:
                 value = self.value(source, context)
@@ -179,21 +177,26 @@ class Elaborator:
     def body(
         self, spec: BodySpec, context: Context, inputs: tuple[TensorType, ...], kind: str, root: bool = False
     ) -> Instance | None:
-        with self.deeper(spec.span):
-            if spec.kind == "node":
-                return BodyBuilder(self, spec, context, kind, root).only(inputs)
-            return BodyBuilder(self, spec, context, kind, root).build(inputs)
+        if self.level >= self.limits.levels:
+            message = f"blocks inside blocks, more than {self.limits.levels:,} levels deep"
+            raise Problem("too-deep", message, help=("does a block contain itself?",))
+        self.level += 1
+        try:
+            builder = BodyBuilder(self, spec, context, kind, root)
+            return builder.only(inputs) if spec.kind == "node" else builder.build(inputs)
+        finally:
+            self.level -= 1
 
     # Instances -------------------------------------------------------------------------------------------------------
 
     def instance(self, spec: NodeSpec, context: Context, inputs: tuple[TensorType, ...]) -> Instance | None:
         """What the node is, its words aside; None when it is wrong, which has been reported."""
-        scope = context.scope
-        captured = tuple(scope.get(name) for name in spec.names)
+        captured = tuple(map(context.scope.get, spec.names))
         charge(weight(captured))
-        key = (id(spec), id(context.namespace), inputs, captured)
-        if key in self.instances:
-            return self.instances[key]
+        key = (spec, context.namespace, inputs, captured)
+        known: Instance | None = self.instances.get(key, _UNKNOWN)
+        if known is not _UNKNOWN:
+            return known
         self.admit(spec.span)
         instance: Instance | None = None
         try:
@@ -241,13 +244,13 @@ class Elaborator:
             help = ("list them in `from`",)
             message = f"`{block.name}` takes {count_of(expected, 'input')}, got {len(inputs)}"
             raise Problem("wrong-inputs", message, help=help)
-        given = bind(block_signature(block.name, block.parameters, block.span), spec)
+        given = arguments_of(spec, block)
         scope = self.parameters(block, given, context)
         if scope is None:
             return None
         values = tuple(scope.values())
         charge(weight(values))
-        key = (id(block), inputs, values)
+        key = (block, inputs, values)
         if key not in self.blocks:
             with self.inside("", Use(block.name, spec.span)):
                 self.blocks[key] = self.block_body(block, scope, inputs)
@@ -255,7 +258,7 @@ class Elaborator:
 
     def _op(self, name: str, spec: NodeSpec, context: Context, inputs: tuple[TensorType, ...]) -> Instance | None:
         cls = op_class(name)
-        sources = bind(op_signature(name), spec)
+        sources = arguments_of(spec, name)
         if not cls.arity[0] <= len(inputs) <= (len(inputs) if cls.arity[1] is None else cls.arity[1]):
             raise Problem("wrong-inputs", f"`{name}` takes {_arity(cls)}, got {len(inputs)}")
         values: dict[str, Any] = {}
@@ -275,62 +278,43 @@ class Elaborator:
         if failed:
             return None
         try:
-            op = self.create(cls, name, values, context)
-            outputs = op.outputs(*inputs)
+            made = op_instance(name, values, inputs)
         except Problem as problem:
-            wrong = sources.get(problem.argument or "")
-            problem.place(wrong.span if wrong is not None else spec.span)
+            at_fault = problem.argument or ""
+            wrong = values.get(at_fault)
+            if isinstance(wrong, Word) and not problem.help and not word_choices(cls, at_fault):
+                problem = unknown_name(wrong, context.scope)
+            problem.place(sources[at_fault].span if at_fault in sources else spec.span)
             problem.message = problem.message.replace("{op}", f"`{name}`")
             raise self.wiring.explain(problem, inputs) from None
-        self.check_memory(name, op, inputs, outputs)
-        return Instance(name, op, outputs, cls.output_names)
+        if made.demand > self.limits.memory:
+            raise self.too_large(name, made)
+        return made.instance
 
-    def check_memory(self, name: str, op: Op, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]) -> None:
-        """Raise a `Problem` where the parameters of an op, or what it gives, are more than any machine holds."""
-        needed = sum(state.bytes for state in op.state(*inputs).values())
-        largest = max(outputs, key=attrgetter("bytes"))
-        too_long = any(length > MAX_AXIS for type in outputs for length in type.shape)
-        if not too_long and max(needed, largest.bytes) <= self.limits.memory:
-            return
-        notes = (f"its parameters would need {byte_size(needed)}, and what it gives {byte_size(largest.bytes)}",)
-        if too_long:
-            raise Problem("value-too-large", f"`{name}` gives {largest}, longer than an axis can be", notes=notes)
+    def too_large(self, name: str, made: OpInstance) -> Problem:
+        """The problem of an op whose parameters, or what it gives, are more than any machine holds."""
+        needed, largest = byte_size(made.state), byte_size(made.largest.bytes)
+        notes = (f"its parameters would need {needed}, and what it gives {largest}",)
+        if made.demand == inf:
+            message = f"`{name}` gives {made.largest}, longer than an axis can be"
+            return Problem("value-too-large", message, notes=notes)
         message = f"`{name}` needs more than {byte_size(self.limits.memory)} of memory"
-        raise Problem("network-too-large", message, notes=notes)
-
-    def create(self, cls: type[Op], name: str, values: dict[str, Any], context: Context) -> Op:
-        key = (cls, tuple((name, type(value), value) for name, value in values.items()))
-        if key not in self.ops:
-            try:
-                self.ops[key] = create(cls, name, values)
-            except Problem as problem:
-                wrong = values.get(problem.argument or "")
-                if isinstance(wrong, Word) and not problem.help and not word_choices(cls, problem.argument or ""):
-                    renamed = unknown_name(wrong, context.scope)
-                    raise Problem(
-                        renamed.code,
-                        renamed.message,
-                        argument=problem.argument,
-                        label=renamed.label,
-                        help=renamed.help,
-                    ) from None
-                raise
-        return self.ops[key]
+        return Problem("network-too-large", message, notes=notes)
 
     # Values ----------------------------------------------------------------------------------------------------------
 
     def value(self, source: Source, context: Context) -> Any:
         """The value of a source tree: numbers, booleans, words, and tuples of them. Raises `Problem`."""
+        if isinstance(source, Scalar):
+            if is_null(source):
+                return None
+            try:
+                return evaluate(source.text, context.scope)
+            except (Problem, TooLarge) as problem:
+                raise problem.place(source.inner) from None
         if isinstance(source, Sequence):
-            return bounded(tuple(self.value(item, context) for item in source.items))
-        if not isinstance(source, Scalar):
-            raise Problem("wrong-type", "expected a number, a word or a list here, got a mapping").place(source.span)
-        if is_null(source):
-            return None
-        try:
-            return evaluate(source.text, context.scope)
-        except (Problem, TooLarge) as problem:
-            raise problem.place(source.inner) from None
+            return bounded(tuple([self.value(item, context) for item in source.items]))
+        raise Problem("wrong-type", "expected a number, a word or a list here, got a mapping").place(source.span)
 
     def node_argument(self, source: Source, context: Context) -> Any:
         """A node given as a value: None for `none`, the caller's own node when it is passed on."""
@@ -347,7 +331,7 @@ class Elaborator:
         if id(source) not in self.arguments:
             self.arguments[id(source)] = parse_node(source, context.namespace, self.reporter, context.holders)
         spec = self.arguments[id(source)]
-        captured = tuple(context.scope.get(name) for name in spec.names)
+        captured = tuple(map(context.scope.get, spec.names))
         return self.nodes.setdefault((id(spec), captured), NodeArgument(spec, context))
 
     def condition(self, source: Scalar | None, context: Context, *, default: bool) -> bool:
@@ -389,24 +373,25 @@ class Elaborator:
         """Where the blocks around the node at hand are used, the innermost first."""
         return tuple(level.origin.span for level in reversed(self.path) if isinstance(level.origin, Use))
 
-    @contextmanager
-    def inside(self, name: str, origin: Use | Copy | None = None) -> Iterator[None]:
-        self.path.append(Level(name, origin))
-        try:
-            yield
-        finally:
-            self.path.pop()
+    def inside(self, name: str, origin: Use | Copy | None = None) -> _Inside:
+        """The context in which `name` is the last step of the way to the node at hand."""
+        return _Inside(self.path, Level(name, origin))
 
-    @contextmanager
-    def deeper(self, span: Span) -> Iterator[None]:
-        self.level += 1
-        try:
-            if self.level > self.limits.levels:
-                message = f"blocks inside blocks, more than {self.limits.levels} levels deep"
-                raise Problem("too-deep", message, help=("does a block contain itself?",))
-            yield
-        finally:
-            self.level -= 1
+
+class _Inside:
+    """A level at the end of a path, for the time of a `with`. Written out, since every node of a network has one."""
+
+    __slots__ = ("level", "path")
+
+    def __init__(self, path: list[Level], level: Level) -> None:
+        self.path = path
+        self.level = level
+
+    def __enter__(self) -> None:
+        self.path.append(self.level)
+
+    def __exit__(self, *_: object) -> None:
+        self.path.pop()
 
 
 def _input_shape(shape: Any) -> tuple[int, ...]:

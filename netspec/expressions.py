@@ -194,7 +194,7 @@ def fill(template: str, scope: Scope) -> str:
 def loop_targets(text: str) -> tuple[Any, ...]:
     """The variables before `in`: `a, (b, c)` gives `("a", ("b", "c"))`. Raises `Problem`."""
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text.strip(), mode="eval").body if len(text) <= MAX_LENGTH else None
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         tree = None
 
@@ -235,6 +235,11 @@ def unpack(targets: tuple[Any, ...], row: Value) -> Iterator[tuple[str, Value]]:
             yield target, value
         else:
             yield from unpack(target, value)
+
+
+def types_of(value: Value) -> Any:
+    """The type of a value, for a list those of its items: what tells `1`, `1.0` and `true` apart in a key."""
+    return tuple(map(types_of, value)) if isinstance(value, tuple) else type(value)
 
 
 def show(value: Value) -> str:

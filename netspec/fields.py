@@ -7,7 +7,7 @@ check.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cached_property
 from inspect import get_annotations
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -50,7 +50,7 @@ class Field(NamedTuple):
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that the field accepts."""
-        return _choices(self.annotation)
+        return tuple(_words(self.annotation))
 
 
 class Record:
@@ -75,12 +75,12 @@ class Record:
     @classmethod
     def fields(cls) -> dict[str, Field]:
         """The fields by name, in the order of positional arguments."""
-        return _fields(cls)
+        return _facts(cls).fields
 
     def changed(self, *names: str) -> dict[str, Any]:
         """The named fields whose value is not the default: the keyword arguments worth writing."""
-        fields = _fields(type(self))
-        return {name: value for name in names if (value := self.__dict__[name]) != fields[name].default}
+        defaults = _facts(type(self)).defaults
+        return {name: value for name in names if (value := self.__dict__[name]) != defaults[name]}
 
 
 RecordType = TypeVar("RecordType", bound=Record)
@@ -95,49 +95,62 @@ def create(cls: type[RecordType], name: str, arguments: dict[str, Any]) -> Recor
 
 def _fill(record: Record, name: str, arguments: dict[str, Any]) -> None:
     cls = type(record)
+    facts = _facts(cls)
     try:
-        validated = _validator(cls).validate_python(arguments)
+        validated = facts.validator.validate_python(arguments)
     except ValidationError as error:
         raise _argument_problem(cls, name, arguments, error) from None
-    record.__dict__.update({key: validated.get(key, field.default) for key, field in _fields(cls).items()})
+    record.__dict__.update(facts.defaults | validated)
 
 
-_FIELDS: dict[type, dict[str, Field]] = {}
-_VALIDATORS: dict[type, SchemaValidator] = {}
+class _Facts:
+    """What is known of a record class, each fact found out on first use."""
+
+    def __init__(self, cls: type[Record]) -> None:
+        self.cls = cls
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        bases = [base for base in self.cls.__mro__[:0:-1] if issubclass(base, Record)]
+        hints = {name: field.annotation for base in bases for name, field in _facts(base).fields.items()}
+        hints |= get_annotations(self.cls, eval_str=True)
+        return {
+            name: Field(hint, not hasattr(self.cls, name), getattr(self.cls, name, None))
+            for name, hint in hints.items()
+            if hint is not ClassVar and get_origin(hint) is not ClassVar
+        }
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Every field, in order; None for one that is required."""
+        return {name: field.default for name, field in self.fields.items()}
+
+    @cached_property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        return {name: field.choices for name, field in self.fields.items()}
+
+    @cached_property
+    def validator(self) -> SchemaValidator:
+        return SchemaValidator(_record_schema(self.fields))
 
 
-def _fields(cls: type[Record]) -> dict[str, Field]:
-    if cls not in _FIELDS:
-        _FIELDS[cls] = _annotated_fields(cls)
-    return _FIELDS[cls]
+_FACTS: dict[type, _Facts] = {}
 
 
-def _annotated_fields(cls: type[Record]) -> dict[str, Field]:
-    bases = [base for base in cls.__mro__[:0:-1] if issubclass(base, Record)]
-    hints = {name: field.annotation for base in bases for name, field in _fields(base).items()}
-    hints |= get_annotations(cls, eval_str=True)
-    return {
-        name: Field(hint, not hasattr(cls, name), getattr(cls, name, None))
-        for name, hint in hints.items()
-        if hint is not ClassVar and get_origin(hint) is not ClassVar
-    }
+def _facts(cls: type[Record]) -> _Facts:
+    facts = _FACTS.get(cls)
+    return facts if facts is not None else _FACTS.setdefault(cls, _Facts(cls))
 
 
 # Schemas -------------------------------------------------------------------------------------------------------------
 
 
-def _validator(cls: type[Record]) -> SchemaValidator:
-    if cls not in _VALIDATORS:
-        _VALIDATORS[cls] = SchemaValidator(_record_schema(cls))
-    return _VALIDATORS[cls]
-
-
-def _record_schema(cls: type[Record]) -> Any:
-    fields = {
+def _record_schema(fields: dict[str, Field]) -> Any:
+    items = {
         name: {"type": "typed-dict-field", "schema": _schema(field.annotation), "required": field.required}
-        for name, field in _fields(cls).items()
+        for name, field in fields.items()
     }
-    return {"type": "typed-dict", "fields": fields, "extra_behavior": "forbid"}
+    return {"type": "typed-dict", "fields": items, "extra_behavior": "forbid"}
 
 
 def _schema(annotation: Any) -> dict[str, Any]:
@@ -182,11 +195,6 @@ def _bare(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
-@cache
-def _choices(annotation: Any) -> tuple[str, ...]:
-    return tuple(_words(annotation))
-
-
 def _words(annotation: Any) -> list[str]:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -198,8 +206,7 @@ def _words(annotation: Any) -> list[str]:
 
 def word_choices(cls: type[Record], argument: str) -> tuple[str, ...]:
     """The words that an argument accepts; such a word means itself, whatever else is in scope."""
-    field = _fields(cls).get(argument)
-    return field.choices if field is not None else ()
+    return _facts(cls).words.get(argument, ())
 
 
 # Problems ------------------------------------------------------------------------------------------------------------
@@ -207,7 +214,7 @@ def word_choices(cls: type[Record], argument: str) -> tuple[str, ...]:
 
 def _argument_problem(cls: type[Record], name: str, arguments: dict[str, Any], error: ValidationError) -> Problem:
     first = error.errors(include_url=False, include_context=False)[0]
-    fields = _fields(cls)
+    fields = _facts(cls).fields
     argument = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return unknown_argument(name, argument, fields)
@@ -237,7 +244,7 @@ def unknown_argument(name: str, argument: str, known: Any) -> Problem:
 
 def usage(cls: type[Record], name: str) -> str:
     """How a node of this op is written, required arguments alone."""
-    required = [field for field, info in _fields(cls).items() if info.required]
+    required = [field for field, info in _facts(cls).fields.items() if info.required]
     if not required:
         return name
     return f"{name}: {required[0]}" if len(required) == 1 else f"{name}: [{', '.join(required)}]"

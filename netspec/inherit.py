@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from netspec.catalog import Origin
+from netspec.catalog import Lookups, Origin
 from netspec.diagnostics import Problem, Reporter, suggest
 from netspec.limits import charge, limits
 from netspec.source import Mapping, Scalar, Sequence, Source, is_null, read
 
 PARAMETER_KEYS = ("type", "default", "about", "choices")
 
+_FIRST = ("netspec", "name", "about", "reference", "weights", "freeze", "checkpoint")
 _MERGED = ("params", "let", "blocks", "init")
 
 
@@ -41,8 +42,11 @@ class Document(NamedTuple):
         return replace(self.mapping, entries=[self.mapping.entries[0], imports, *self.mapping.entries[1:]])
 
 
-def inherit(source: Source, origin: Origin, reporter: Reporter) -> Document | None:
-    """Merge `source` over the spec it extends, and that over its own, and so on; None when that is not possible."""
+def inherit(source: Source, origin: Origin, reporter: Reporter, lookups: Lookups) -> Document | None:
+    """Merge `source` over the spec it extends, and that over its own, and so on; None when that is not possible.
+
+    What files are found on the way, `lookups` keeps.
+    """
     layers: list[tuple[Mapping, Origin]] = []
     seen: list[Path] = []
     while True:
@@ -57,7 +61,7 @@ def inherit(source: Source, origin: Origin, reporter: Reporter) -> Document | No
         try:
             if not isinstance(extends, Scalar):
                 raise Problem("wrong-type", "`extends` takes the name of one spec")
-            path = origin.locate(extends.text)
+            path = lookups.ask(origin.locate, extends.text)
             if path in seen:
                 raise Problem("circular-extends", f"`{extends.text}` extends itself, in the end")
             if len(seen) >= (most := limits().extends):
@@ -67,7 +71,7 @@ def inherit(source: Source, origin: Origin, reporter: Reporter) -> Document | No
             return None
         seen.append(path)
         origin = origin.beneath(path)
-        source = read(path, path.name)
+        source = lookups.ask(read, path, path.name)
     imports: list[tuple[Scalar, Origin]] = []
     merged: Mapping | None = None
     for mapping, origin in reversed(layers):
@@ -110,7 +114,7 @@ def _merge_documents(base: Mapping, child: Mapping, reporter: Reporter) -> Mappi
         else:
             entries.append(new)
     entries.extend(own.values())
-    entries.sort(key=lambda entry: entry[0].text not in ("netspec", "name", "about", "reference", "weights", "freeze"))
+    entries.sort(key=lambda entry: entry[0].text not in _FIRST)
     return replace(child, entries=entries)
 
 

@@ -13,11 +13,10 @@ order in which PyTorch's own models spend them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, Reporter, suggest
-from netspec.expressions import Word, evaluate, unknown_name
+from netspec.expressions import Word, evaluate, types_of, unknown_name
 from netspec.fields import create, word_choices
 from netspec.graph import Body, Graph, Node, node_state
 from netspec.initializers import INITIALIZERS, Initializer
@@ -51,28 +50,25 @@ def initialize(spec: Spec, root: Body, reporter: Reporter) -> Graph:
     return Graph(network.name, root, network.about, network.reference, assignments)
 
 
-@dataclass(eq=False, repr=False)
 class _Table:
     """The rules of one network or block instance, whose paths start at `base`."""
 
-    base: str
-    rules: tuple[InitRule, ...]
-    scope: dict[str, Any]
-    ops: dict[str, InitRule] = field(init=False)
-    paths: list[tuple[PathPattern, InitRule]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.ops = {rule.selector.text: rule for rule in self.rules if rule.selector.text in OP_NAMES}
-        self.paths = [(PathPattern(r.selector.text), r) for r in self.rules if r.selector.text not in OP_NAMES]
+    def __init__(self, base: str, rules: tuple[InitRule, ...], scope: dict[str, Any]) -> None:
+        self.base = base
+        self.rules = rules
+        self.scope = scope
+        self.ops = {rule.selector.text: rule for rule in rules if rule.selector.text in OP_NAMES}
+        self.paths = [(PathPattern(r.selector.text), r) for r in rules if r.selector.text not in OP_NAMES]
 
 
-@dataclass(eq=False, repr=False)
 class _Resolver:
-    reporter: Reporter
-    known: dict[Any, tuple[tuple[str, Initializer], ...]] = field(default_factory=dict)
-    matched: set[InitRule] = field(default_factory=set)
-    offered: dict[tuple[InitRule, str], set[str]] = field(default_factory=dict)
-    scopes: list[_Table] = field(default_factory=list)
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.known: dict[Any, tuple[tuple[str, Initializer], ...]] = {}
+        self.matched: set[InitRule] = set()
+        self.offered: dict[tuple[InitRule, str], set[str]] = {}
+        self.scopes: list[_Table] = []
+        self.initializers: dict[Any, Initializer] = {}
 
     def resolve(self, root: Body) -> Iterator[Assignment]:
         top = _Table("", *(root.init or ((), {})))
@@ -103,7 +99,7 @@ class _Resolver:
 
     def note_absent(self, prefix: str, body: Body, tables: tuple[_Table, ...]) -> None:
         """A rule for a node that `if` has left out is not a mistake."""
-        for table in tables:
+        for table in tables if body.absent else ():
             for _, rule in table.paths:
                 selected = table.base + rule.selector.text + "."
                 if any(selected.startswith(f"{prefix}{name}.") for name in body.absent):
@@ -117,12 +113,10 @@ class _Resolver:
         `filled` are the parameters that tables further in have a rule for: a rule by op leaves them alone.
         """
         by_op = [table.ops[node.kind]] if node.kind in table.ops else []
-        if not by_op and not table.paths:
-            return ()
         by_path = [rule for pattern, rule in reversed(table.paths) if pattern.matches(path, len(table.base))]
         if not by_op and not by_path:
             return ()
-        key = (id(op), node.input_types, id(table), *map(id, by_path), filled)
+        key = (id(op), node.input_types, table, *map(id, by_path), filled)
         if key not in self.known:
             rules = [(rule, frozenset[str]()) for rule in by_path] + [(rule, filled) for rule in by_op]
             self.known[key] = tuple(self.assign(node, op, table, rules))
@@ -142,11 +136,20 @@ class _Resolver:
                 if key.text in done or key.text not in states:
                     continue
                 done.add(key.text)
-                scope = {**table.scope, **_facts(node, op, states[key.text])}
-                with self.reporter.catch(source.span):
-                    initializer = _initializer(source, scope)
+                try:
+                    initializer = self.initializer(rule, source, {**table.scope, **_facts(node, op, states[key.text])})
                     initializer.check(states[key.text].shape)
                     yield key.text, initializer
+                except Problem as problem:
+                    self.reporter.report(problem.at(source.span))
+
+    def initializer(self, rule: InitRule, source: Source, scope: dict[str, Any]) -> Initializer:
+        """The initializer that a rule says, made once for the values that it mentions. Raises `Problem`."""
+        captured = tuple(map(scope.get, rule.names))
+        key = (source, captured, types_of(captured))
+        if key not in self.initializers:
+            self.initializers[key] = _initializer(source, scope)
+        return self.initializers[key]
 
     def check_rules(self) -> None:
         """Report path rules that select nothing, and parameters that no selected module has."""
@@ -166,7 +169,7 @@ class _Resolver:
 
 def _facts(node: Node, op: Op, state: State) -> dict[str, Any]:
     """What an expression in a rule may ask of the module it fills."""
-    facts: dict[str, Any] = {name: getattr(op, name) for name in type(op).fields()}
+    facts: dict[str, Any] = dict(vars(op))
     if node.inputs:
         facts["input"] = node.inputs[0].type
     if len(state.shape) > 1:

@@ -7,45 +7,73 @@ nodes that are two things at once.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from netspec.arguments import Signature, block_signature
-from netspec.catalog import Origin, library_blocks, library_source
+from netspec.catalog import Lookups, Origin, library_blocks
 from netspec.diagnostics import Problem, Reporter
 from netspec.files import WEIGHT_FILES
 from netspec.inherit import Document, inherit
-from netspec.limits import limits
+from netspec.limits import Limits, charge, in_force, limits, spent
 from netspec.names import check_name
 from netspec.ops import OP_NAMES
 from netspec.parts import BODY_WORDS, Parser
-from netspec.source import Mapping, Scalar, Source, is_null, read
+from netspec.source import Mapping, Scalar, Source, is_kept, is_null, read
 from netspec.spec import BlockSpec, ParameterSpec, Spec, WeightsSpec
 
 _PUBLISHED = re.compile(r"(torchvision|timm)/[a-z0-9_]+")
 _WEIGHT_FILE = re.compile(rf"[\w .+@/-]+({'|'.join(map(re.escape, WEIGHT_FILES))})")
 
 
+KEPT = 32  # documents that the process remembers
+
+
+class _Kept(NamedTuple):
+    """A document without mistakes, as it came out of a parse, and what the parse took."""
+
+    spec: Spec
+    lookups: Lookups
+    work: int
+
+
+_KEPT: dict[tuple[Source, Origin, str, Limits], _Kept] = {}
+
+
 def parse(source: Source, origin: Origin, fallback_name: str, reporter: Reporter) -> Spec | None:
-    """The typed document of `source`, or None when it is no document at all."""
-    document = inherit(source, origin, reporter)
+    """The typed document of `source`, or None when it is no document at all.
+
+    The next parse of the same text gives the same document, which nobody changes, while all the files that it is made
+    of are what they were. That is asked each time, and paid for as a parse.
+    """
+    key = (source, origin, fallback_name, limits())
+    kept = _KEPT.get(key)
+    if kept is not None and kept.lookups.unchanged:
+        charge(kept.work)
+        return kept.spec
+    lookups, before = Lookups(), spent()
+    document = inherit(source, origin, reporter, lookups)
     if document is None:
         return None
-    return _Documents(reporter).network(document, fallback_name)
+    spec = _Documents(reporter, lookups).network(document, fallback_name)
+    if is_kept(source) and not reporter.diagnostics:
+        _KEPT[key] = _Kept(spec, lookups, spent() - before)
+        for oldest in list(_KEPT)[:-KEPT]:
+            _KEPT.pop(oldest, None)
+    return spec
 
 
-@dataclass(eq=False, repr=False)
 class Namespace:
     """The block names that one document can use: its own, those it imports, and the standard library."""
 
-    documents: _Documents
-    own: dict[str, tuple[Scalar, Source]] = field(default_factory=dict)
-    imported: dict[str, BlockSpec | None] = field(default_factory=dict)
-    imports: list[tuple[Scalar, tuple[str, ...]]] = field(default_factory=list)  # each file, and the blocks it gives
-    incomplete: bool = False  # a file to import could not be read
-    parsed: dict[str, BlockSpec | None] = field(default_factory=dict)
-    declared: dict[str, dict[str, ParameterSpec]] = field(default_factory=dict)
+    def __init__(self, documents: _Documents) -> None:
+        self.documents = documents
+        self.own: dict[str, tuple[Scalar, Source]] = {}
+        self.imported: dict[str, BlockSpec | None] = {}
+        self.imports: list[tuple[Scalar, tuple[str, ...]]] = []  # each file, and the blocks it gives
+        self.incomplete = False  # a file to import could not be read
+        self.parsed: dict[str, BlockSpec | None] = {}
+        self.declared: dict[str, dict[str, ParameterSpec]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self.own or name in self.imported or name in library_blocks()
@@ -75,7 +103,7 @@ class Namespace:
         if name in self.imported:
             return self.imported[name]
         if name not in self.own:
-            return self.documents.library_block(name) if name in library_blocks() else None
+            return library_block(name) if name in library_blocks() else None
         if name not in self.parsed:
             key, source = self.own[name]
             self.parsed[name] = None
@@ -84,13 +112,13 @@ class Namespace:
         return self.parsed[name]
 
 
-@dataclass(eq=False, repr=False)
 class _Documents:
-    """Every document that one compilation reads: the spec, its imports, library files."""
+    """Every document that one compilation reads: the spec, and its imports."""
 
-    reporter: Reporter
-    library: dict[str, BlockSpec | None] = field(default_factory=dict)
-    files: int = 0
+    def __init__(self, reporter: Reporter, lookups: Lookups) -> None:
+        self.reporter = reporter
+        self.lookups = lookups
+        self.files = 0
 
     def network(self, document: Document, fallback_name: str) -> Spec:
         parser = Parser(self.namespace(document, ()), self.reporter)
@@ -100,7 +128,8 @@ class _Documents:
         network = parser.document(name, document.mapping, tuple(Scalar(i.name, i.span) for i in inputs))
         for block in parser.namespace.own:
             parser.namespace.block(block)
-        return Spec(network, inputs, self.weights(parser, document), parser.freeze(document.mapping.get("freeze")))
+        freeze, checkpoint = (parser.paths(document.mapping, key) for key in ("freeze", "checkpoint"))
+        return Spec(network, inputs, self.weights(parser, document), freeze, checkpoint)
 
     def weights(self, parser: Parser, document: Document) -> WeightsSpec | None:
         """Where trained weights are, and the parameters that they need."""
@@ -117,7 +146,7 @@ class _Documents:
                 elif needed is not None:
                     message = "`needs` maps parameters to the values that the weights were trained with"
                     raise Problem("wrong-type", message).place(needed.span)
-            place = _weights_place(source, document.weights_origin)
+            place = self.lookups.ask(_weights_place, source, document.weights_origin)
             return WeightsSpec(place, needs, document.inherits_weights)
         return None
 
@@ -141,13 +170,14 @@ class _Documents:
         return namespace
 
     def _import(self, item: Scalar, origin: Origin, namespace: Namespace, chain: tuple[Any, ...]) -> None:
-        path = origin.locate(item.text)
+        path = self.lookups.ask(origin.locate, item.text)
         self.files += 1
         if path in chain:
             raise Problem("circular-import", f"`{item.text}` imports itself, in the end")
         if self.files > (most := limits().imports):
             raise Problem("too-many-files", f"more imported files than the limit of {most:,}")
-        document = inherit(read(path, path.name), origin.beneath(path), self.reporter)
+        tree = self.lookups.ask(read, path, path.name)
+        document = inherit(tree, origin.beneath(path), self.reporter, self.lookups)
         if document is None:
             return
         inner = self.namespace(document, (*chain, path))
@@ -156,7 +186,7 @@ class _Documents:
         for name in inner.own:
             self._add(namespace, name, inner.block(name), item.text)
         if any(document.mapping.get(word) is not None for word in BODY_WORDS):
-            self._add(namespace, path.stem, self._document_block(path.stem, document, inner), item.text)
+            self._add(namespace, path.stem, self.document_block(path.stem, document, inner), item.text)
         namespace.imports.append((item, tuple(namespace.imported)[before:]))
 
     def _add(self, namespace: Namespace, name: str, block: BlockSpec | None, file: str) -> None:
@@ -164,17 +194,7 @@ class _Documents:
             raise Problem("name-taken", f"`{file}` has a block `{name}`, but there is one of that name already")
         namespace.imported[name] = block
 
-    def library_block(self, name: str) -> BlockSpec | None:
-        """A block of the standard library. It is parsed once a compilation, from a source read once a process."""
-        if name not in self.library:
-            self.library[name] = None
-            source = library_source(name)
-            assert isinstance(source, Mapping)
-            document = Document(source, (), Origin(None, None))
-            self.library[name] = self._document_block(name, document, Namespace(self))
-        return self.library[name]
-
-    def _document_block(self, name: str, document: Document, namespace: Namespace) -> BlockSpec:
+    def document_block(self, name: str, document: Document, namespace: Namespace) -> BlockSpec:
         """A document used as a block: its inputs take whatever shape they are given."""
         parser = Parser(namespace, self.reporter)
         inputs = document.mapping.get("inputs")
@@ -183,6 +203,23 @@ class _Documents:
         else:
             names = parser.names_list(inputs, "inputs") or (Scalar("x", document.mapping.span),)
         return parser.document(name, document.mapping, names)
+
+
+_LIBRARY: dict[str, BlockSpec] = {}
+
+
+def library_block(name: str) -> BlockSpec:
+    """A block of the standard library, which is part of the package: parsed once, without mistakes, and at no cost."""
+    if name not in _LIBRARY:
+        documents = _Documents(Reporter(), Lookups())
+        with in_force(None):
+            source = read(library_blocks()[name], f"library/{name}.yaml")
+            assert isinstance(source, Mapping)
+            document = Document(source, (), Origin(None, None))
+            block = documents.document_block(name, document, Namespace(documents))
+        documents.reporter.raise_if_failed()
+        _LIBRARY.setdefault(name, block)
+    return _LIBRARY[name]
 
 
 def _weights_place(source: Source | None, origin: Origin) -> str:

@@ -7,7 +7,6 @@ rest is still checked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from netspec.arguments import bind, op_signature
@@ -31,6 +30,7 @@ from netspec.spec import (
     NodeSpec,
     OutputsSpec,
     ParameterSpec,
+    node_holders,
 )
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ VERSION = "1"
 BODY_WORDS = ("graph", "branches", "node")
 
 DOCUMENT_KEYS = (
-    "netspec", "extends", "name", "about", "reference", "weights", "freeze", "imports", "input", "inputs", "params",
-    "let", "blocks", "graph", "branches", "merge", "node", "outputs", "init",
+    "netspec", "extends", "name", "about", "reference", "weights", "freeze", "checkpoint", "imports", "input", "inputs",
+    "params", "let", "blocks", "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
 BLOCK_KEYS = (
     "about", "reference", "params", "inputs", "let", "graph", "branches", "merge", "node", "outputs", "init",
@@ -54,13 +54,13 @@ def parse_node(source: Source, namespace: Namespace, reporter: Reporter, holders
     return Parser(namespace, reporter, holders).node(source)
 
 
-@dataclass(eq=False, repr=False)
 class Parser:
     """Parses the parts of one document. `holders` are the parameters of the block at hand that may hold a node."""
 
-    namespace: Namespace
-    reporter: Reporter
-    holders: frozenset[str] = frozenset()
+    def __init__(self, namespace: Namespace, reporter: Reporter, holders: frozenset[str] = frozenset()) -> None:
+        self.namespace = namespace
+        self.reporter = reporter
+        self.holders = holders
 
     # Documents and blocks --------------------------------------------------------------------------------------------
 
@@ -130,8 +130,7 @@ class Parser:
         inputs: tuple[Scalar, ...],
         parameters: dict[str, ParameterSpec],
     ) -> BlockSpec:
-        holders = frozenset(p.name for p in parameters.values() if p.kind in ("name", "node"))
-        parser = Parser(self.namespace, self.reporter, holders)
+        parser = Parser(self.namespace, self.reporter, node_holders(parameters))
         body = parser.body(source, inputs) or BodySpec("chain", (), span, inputs=inputs)
         return BlockSpec(
             name,
@@ -232,8 +231,10 @@ class Parser:
                     raise Problem("wrong-type", f"`{key.text}` must be an expression or a list")
                 yield key, value
 
-    def freeze(self, source: Source | None) -> tuple[Scalar, ...]:
-        return () if source is None or is_null(source) else tuple(self.scalars(source, "freeze"))
+    def paths(self, mapping: Mapping, key: str) -> tuple[Scalar, ...]:
+        """The patterns of paths that a key lists."""
+        source = mapping.get(key)
+        return () if source is None or is_null(source) else tuple(self.scalars(source, key))
 
     def init(self, source: Source | None) -> Iterator[InitRule]:
         if source is None:
@@ -289,9 +290,9 @@ class Parser:
 
     def entries(self, source: Source) -> tuple[Entry, ...]:
         if isinstance(source, Sequence):
-            return tuple(Entry(self.node(item)) for item in source.items)
+            return tuple([Entry(self.node(item)) for item in source.items])  # a generator would take C stack
         if isinstance(source, Mapping):
-            return tuple(self._entry(key, value) for key, value in source.entries)
+            return tuple([self._entry(key, value) for key, value in source.entries])
         self.reporter.error("wrong-type", "a graph is a list of nodes, or a mapping of names to nodes", source.span)
         return ()
 

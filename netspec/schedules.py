@@ -14,6 +14,7 @@ from netspec.diagnostics import Problem, Span
 from netspec.expressions import (
     CONSTANTS,
     FUNCTIONS,
+    MAX_LENGTH,
     evaluate,
     loop_names,
     loop_targets,
@@ -44,20 +45,23 @@ class ConstantCondition(NamedTuple):
 
 def constant_conditions(body: BodySpec) -> Iterator[ConstantCondition]:
     """The constant conditions of a body, and of all groups in it."""
-    return _of_body(body, [{}])
+    pending: list[tuple[BodySpec, Rows]] = [(body, [{}])]
+    while pending:
+        body, rows = pending.pop()
+        for entry in body.entries:
+            own, inner = _of_node(entry.node, rows)
+            yield from own
+            pending.extend((body, inner) for body in (entry.node.body, entry.node.splice) if body is not None)
 
 
-def _of_body(body: BodySpec, rows: Rows) -> Iterator[ConstantCondition]:
-    for entry in body.entries:
-        yield from _of_node(entry.node, rows)
-
-
-def _of_node(node: NodeSpec, rows: Rows) -> Iterator[ConstantCondition]:
+def _of_node(node: NodeSpec, rows: Rows) -> tuple[list[ConstantCondition], Rows]:
+    """The constant conditions of a node, its body aside, and the rows that its body sees."""
+    found: list[ConstantCondition] = []
     loop_variables = loop_names(node.loop.targets) if node.loop is not None else ()
     if node.loop is not None:
         rows = _looped(rows, node.loop) or _without(rows, loop_variables)
     if node.condition is not None:
-        yield from _judged(node.condition, rows)
+        found += _judged(node.condition, rows)
     if node.repeat is not None:
         names = tuple(name for name in _COPY_NAMES if name not in loop_variables)
         rows = _repeated(rows, node.repeat, names) or _without(rows, names)
@@ -65,10 +69,8 @@ def _of_node(node: NodeSpec, rows: Rows) -> Iterator[ConstantCondition]:
     for argument in (node.positional, *arguments):
         for scalar in scalars(argument) if argument is not None else ():
             for test in _tests(scalar):
-                yield from _judged(test, rows)
-    for inner in (node.body, node.splice):
-        if inner is not None:
-            yield from _of_body(inner, rows)
+                found += _judged(test, rows)
+    return found, rows
 
 
 def _values(source: Scalar, rows: Rows) -> list[Any]:
@@ -117,7 +119,7 @@ def _repeated(rows: Rows, repeat: Scalar, names: tuple[str, ...]) -> Rows:
 
 def _tests(scalar: Scalar) -> Iterator[Scalar]:
     """The conditions in an expression: `first` in `2 if first else 1`."""
-    if " if " not in scalar.text:
+    if " if " not in scalar.text or len(scalar.text) > MAX_LENGTH:
         return
     try:
         tree = ast.parse(scalar.text, mode="eval")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from netspec.diagnostics import Problem, Span
-from netspec.forks import explain_fork
 from netspec.graph import Body, Node, Value
 from netspec.limits import charge
 from netspec.ops.base import Op
@@ -18,15 +16,17 @@ from netspec.spec import NodeSpec
 Scope = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class NodeArgument:
     """A node handed to a block as a parameter, with the scope and the names that its text was written in.
 
     Equal ones are the same: the elaborator makes each once.
     """
 
-    spec: NodeSpec
-    context: Context
+    __slots__ = ("context", "spec")
+
+    def __init__(self, spec: NodeSpec, context: Context) -> None:
+        self.spec = spec
+        self.context = context
 
     def __str__(self) -> str:
         return self.spec.op.text if self.spec.op else "node"
@@ -39,13 +39,15 @@ class NodeArgument:
         return self.spec.op.text
 
 
-@dataclass(eq=False, repr=False)
 class Context:
     """Where a piece of text is read: the variables in scope, the block names known, and which variables hold nodes."""
 
-    scope: Scope
-    namespace: Namespace
-    holders: frozenset[str]
+    __slots__ = ("holders", "namespace", "scope")
+
+    def __init__(self, scope: Scope, namespace: Namespace, holders: frozenset[str]) -> None:
+        self.scope = scope
+        self.namespace = namespace
+        self.holders = holders
 
     def extended(self, variables: Mapping[str, Any]) -> Context:
         charge(len(self.scope))
@@ -96,6 +98,8 @@ class Wiring(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def explain(self, problem: Problem, inputs: tuple[TensorType, ...]) -> Problem:
+        from netspec.forks import explain_fork  # only for who makes a mistake
+
         problem.notes += self.notes
         if problem.code == "shape-mismatch" and tuple(value.type for value in self.inputs) == inputs:
             problem.label = ", ".join(f"{value.type} from `{value.name}`" for value in self.inputs)

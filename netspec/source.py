@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ import yaml
 from netspec.diagnostics import Reporter, SourceFile, Span, SpecError
 from netspec.limits import Limits, limits
 
+KEPT = 64  # trees that the process remembers, so that a text that has not changed is read once
+KEPT_LENGTH = 20_000  # characters of the longest text whose tree is one of them; published networks have 7,000 at most
 
-@dataclass(eq=False, repr=False)
+
 class Scalar:
     """A word, a number or an expression, as text. `plain` is false for quoted scalars."""
 
-    text: str
-    span: Span
-    plain: bool = True
+    __slots__ = ("plain", "span", "text")
+
+    def __init__(self, text: str, span: Span, plain: bool = True) -> None:
+        self.text = text
+        self.span = span
+        self.plain = plain
 
     @property
     def inner(self) -> Span:
@@ -67,12 +73,17 @@ def is_null(source: Source) -> bool:
 
 def read(path: Path, name: str | None = None) -> Source:
     """Read the YAML file at `path`; `name` is what messages call it. Raises `SpecError`."""
+    return tree(read_file(path, name))
+
+
+def read_file(path: Path, name: str | None = None) -> SourceFile:
+    """The text of the file at `path`; `name` is what messages call it. Raises `SpecError`."""
     shown = name or str(path)
     reporter = Reporter()
     unread = SourceFile(shown, "", path)
     try:
         if path.stat().st_size <= limits().file_bytes:
-            return read_bytes(path.read_bytes(), shown, path)
+            return _decoded(path.read_bytes(), shown, path)
         _report_size(reporter, unread, path.stat().st_size)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -80,13 +91,17 @@ def read(path: Path, name: str | None = None) -> Source:
     raise SpecError(reporter.diagnostics)
 
 
-def read_bytes(data: bytes, name: str, path: Path | None = None) -> Source:
-    """Parse the bytes of a YAML file, which is at `path` if it is anywhere. Raises `SpecError`."""
+def read_bytes(data: bytes, name: str) -> Source:
+    """Parse the bytes of a YAML file. Raises `SpecError`."""
+    return tree(_decoded(data, name))
+
+
+def _decoded(data: bytes, name: str, path: Path | None = None) -> SourceFile:
     reporter = Reporter()
     unread = SourceFile(name, "", path)
     try:
         if len(data) <= limits().file_bytes:
-            return _Reader(SourceFile(name, data.decode("utf-8-sig"), path)).read()
+            return SourceFile(name, data.decode("utf-8-sig"), path)
         _report_size(reporter, unread, len(data))
     except UnicodeDecodeError as error:
         message = f"`{name}` is not UTF-8 text: invalid byte at offset {error.start}"
@@ -96,11 +111,27 @@ def read_bytes(data: bytes, name: str, path: Path | None = None) -> Source:
 
 def read_text(text: str, name: str = "<text>") -> Source:
     """Parse YAML text into a tree whose every node knows its place. Raises `SpecError`."""
+    return tree(text_file(text, name))
+
+
+def text_file(text: str, name: str) -> SourceFile:
+    """A text that is in no file, as one. Raises `SpecError` where it is too long."""
     if len(text) > limits().file_bytes:
         reporter = Reporter()
         _report_size(reporter, SourceFile(name, ""), len(text))
         raise SpecError(reporter.diagnostics)
-    return _Reader(SourceFile(name, text)).read()
+    return SourceFile(name, text)
+
+
+def tree(file: SourceFile) -> Source:
+    """The tree of a text, the same one for the same text where it is short; nobody changes a tree."""
+    read = _kept_tree if len(file.text) <= KEPT_LENGTH else _Reader.tree
+    return read(file.text, file.name, file.path, limits())
+
+
+def is_kept(source: Source) -> bool:
+    """Whether the tree is of a text so short that it is kept."""
+    return len(source.span.file.text) <= KEPT_LENGTH
 
 
 def _report_size(reporter: Reporter, file: SourceFile, size: int) -> None:
@@ -111,21 +142,26 @@ def _report_size(reporter: Reporter, file: SourceFile, size: int) -> None:
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(eq=False, repr=False)
 class _Keys:
     """The keys of a mapping that is being read; the one whose value comes next is pending."""
 
-    seen: dict[str, Scalar] = field(default_factory=dict)
-    pending: Scalar | None = None
+    def __init__(self) -> None:
+        self.seen: dict[str, Scalar] = {}
+        self.pending: Scalar | None = None
 
 
-@dataclass(eq=False, repr=False)
 class _Reader:
-    file: SourceFile
-    limits: Limits = field(default_factory=limits)
-    reporter: Reporter = field(default_factory=Reporter)
-    anchors: dict[str, Source] = field(default_factory=dict)
-    count: int = 0
+    def __init__(self, file: SourceFile, limits: Limits) -> None:
+        self.file = file
+        self.limits = limits
+        self.reporter = Reporter()
+        self.anchors: dict[str, Source] = {}
+        self.count = 0
+
+    @classmethod
+    def tree(cls, text: str, name: str, path: Path | None, limits: Limits) -> Source:
+        """The tree of a text within the limits. Raises `SpecError`."""
+        return cls(SourceFile(name, text, path), limits).read()
 
     def read(self) -> Source:
         roots: list[Source] = []
@@ -158,7 +194,7 @@ class _Reader:
                 done = self.anchors[str(event.anchor)]
             elif isinstance(event, yaml.CollectionStartEvent):
                 if len(stack) >= self.limits.nesting:
-                    message = f"nested more than {self.limits.nesting} levels deep"
+                    message = f"nested more than {self.limits.nesting:,} levels deep"
                     self.reporter.error("too-deep", message, self._span(event))
                     self._stop()
                 span = self._span(event)
@@ -242,6 +278,9 @@ class _Reader:
 
     def _stop(self) -> None:
         raise SpecError(self.reporter.diagnostics)
+
+
+_kept_tree = lru_cache(maxsize=KEPT)(_Reader.tree)
 
 
 def _size(node: Source) -> int:

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netspec.diagnostics import Span
 from netspec.expressions import names_in
-from netspec.source import Scalar, Sequence, Source
+from netspec.limits import charge
+from netspec.ops import OP_NAMES, op_class
+from netspec.source import Mapping, Scalar, Sequence, Source
 
 if TYPE_CHECKING:
     from netspec.parse import Namespace
@@ -71,6 +73,7 @@ class NodeSpec:
     copy_name: Scalar | None = None
     dense: bool = False
     training_only: Scalar | None = None
+    bound: dict[str, Source] | None = None  # its arguments by name, once `arguments` has found them
 
     @property
     def span(self) -> Span:
@@ -82,15 +85,42 @@ class NodeSpec:
         return self.op is None and self.body is None and self.call is None and self.splice is None
 
     @cached_property
+    def takes_nothing(self) -> bool:
+        """Has no input, such as a learned parameter."""
+        return self.op is not None and self.op.text in OP_NAMES and op_class(self.op.text).arity[1] == 0
+
+    @cached_property
+    def references(self) -> tuple[Scalar, ...]:
+        """The inputs that this node names, as templates: its `from`, or the arguments of a merge."""
+        found = self.inputs or ()
+        named_op = self.op.text if self.op is not None and not self.parameter else ""
+        if self.positional is not None and named_op in OP_NAMES and op_class(named_op).merges:
+            items = self.positional.items if isinstance(self.positional, Sequence) else [self.positional]
+            found += tuple(value for value in items if isinstance(value, Scalar))
+        return found
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Every identifier below this node: what its meaning may depend on, beyond its inputs."""
-        return tuple(sorted({name for scalar in scalars(self.source) for name in names_in(scalar.text)}))
+        below = (body.names for body in (self.body, self.splice) if body is not None)
+        return tuple(sorted(set().union(*map(names_in, self._texts), *below)))
 
     @cached_property
     def shape_names(self) -> tuple[str, ...]:
         """Names whose shape an expression below this node asks for, as in `conv1.channels`."""
-        texts = (scalar.text for scalar in scalars(self.source))
-        return tuple(sorted({name for text in texts for name in _SHAPE_OF.findall(text)}))
+        below = (body.shape_names for body in (self.body, self.splice) if body is not None)
+        return tuple(sorted(set().union(*map(_SHAPE_OF.findall, self._texts), *below)))
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        """The texts of this node, those in its body aside."""
+        parts: list[Source] = [self.source]
+        if self.body is not None or self.splice is not None:
+            entries = self.source.entries if isinstance(self.source, Mapping) else []
+            parts = [value for key, value in entries if key.text not in _BODIES]
+        texts = [scalar.text for part in parts for scalar in scalars(part)]
+        charge(_COST_OF_TEXT * len(texts))
+        return texts
 
 
 class Entry(NamedTuple):
@@ -114,6 +144,16 @@ class BodySpec:
     merge: NodeSpec | None = None
     inputs: tuple[Scalar, ...] = ()
     outputs: OutputsSpec | None = None
+    names: tuple[str, ...] = field(init=False)  # every identifier in its nodes
+    shape_names: tuple[str, ...] = field(init=False)  # those whose shape an expression asks for
+
+    def __post_init__(self) -> None:
+        # A body is parsed after those inside it, so no level reads again what is below it.
+        templates = [entry.name.text for entry in self.entries if entry.name is not None]
+        nodes = [entry.node for entry in self.entries] + ([self.merge] if self.merge is not None else [])
+        self.names = tuple(sorted(set().union(*map(names_in, templates), *(node.names for node in nodes))))
+        self.shape_names = tuple(sorted(set().union(*(node.shape_names for node in nodes))))
+        charge(_COST_OF_TEXT * len(self.names))
 
 
 class OutputsSpec(NamedTuple):
@@ -133,11 +173,18 @@ class InputSpec(NamedTuple):
     span: Span
 
 
-class InitRule(NamedTuple):
+class InitRule:
     """How parameters are initialized: `selector` is an op name or a path pattern."""
 
-    selector: Scalar
-    initializers: tuple[tuple[Scalar, Source], ...]
+    def __init__(self, selector: Scalar, initializers: tuple[tuple[Scalar, Source], ...]) -> None:
+        self.selector = selector
+        self.initializers = initializers
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every identifier in its initializers: what they may depend on."""
+        found = (scalar.text for _, source in self.initializers for scalar in scalars(source))
+        return tuple(sorted({name for text in found for name in names_in(text)}))
 
 
 @dataclass(eq=False, repr=False)
@@ -153,6 +200,16 @@ class BlockSpec:
     parameters: dict[str, ParameterSpec] = field(default_factory=dict)
     let: tuple[tuple[Scalar, Source], ...] = ()
     init: tuple[InitRule, ...] = ()
+
+    @cached_property
+    def holders(self) -> frozenset[str]:
+        """The parameters that may hold a node."""
+        return node_holders(self.parameters)
+
+
+def node_holders(parameters: dict[str, ParameterSpec]) -> frozenset[str]:
+    """Those of the parameters that may hold a node."""
+    return frozenset(name for name, parameter in parameters.items() if parameter.kind in ("name", "node"))
 
 
 class WeightsSpec(NamedTuple):
@@ -175,15 +232,18 @@ class Spec:
     inputs: tuple[InputSpec, ...]
     weights: WeightsSpec | None = None
     freeze: tuple[Scalar, ...] = ()
+    checkpoint: tuple[Scalar, ...] = ()
+    doubts: Any = None  # what `warn` has found out about the text
 
 
 def entries_below(body: BodySpec) -> Iterator[Entry]:
     """The entries of a body, its merge, and those of all groups in it. Blocks that it uses are left alone."""
-    for entry in (*body.entries, *((Entry(body.merge),) if body.merge is not None else ())):
-        yield entry
-        for inner in (entry.node.body, entry.node.splice):
-            if inner is not None:
-                yield from entries_below(inner)
+    pending = [body]
+    while pending:
+        body = pending.pop()
+        for entry in (*body.entries, *((Entry(body.merge),) if body.merge is not None else ())):
+            yield entry
+            pending.extend(inner for inner in (entry.node.body, entry.node.splice) if inner is not None)
 
 
 def scalars(source: Source) -> Iterator[Scalar]:
@@ -200,6 +260,9 @@ def scalars(source: Source) -> Iterator[Scalar]:
 
 
 # Names ---------------------------------------------------------------------------------------------------------------
+
+_COST_OF_TEXT = 10  # steps of work to look for names in one
+_BODIES = ("graph", "branches", "do")
 
 _SHAPE_OF = re.compile(r"\b([A-Za-z][A-Za-z0-9_]*)\.[a-z]")
 NODE_WORDS = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from netspec.arguments import bind, op_signature
 from netspec.diagnostics import Diagnostic, SourceFile, Span
 from netspec.expressions import loop_names, names_in
 from netspec.graph import Body, Graph, Node, Output, Value
+from netspec.limits import in_force, limits
 from netspec.ops import OP_NAMES
 from netspec.schedules import constant_conditions
 from netspec.source import Source
@@ -37,16 +37,11 @@ _WINDOWED = {
 
 def warn(spec: Spec, graph: Graph) -> tuple[Diagnostic, ...]:
     """What is likely wrong in the file of `spec`, each mistake once, in the order of the file."""
-    written = _Written(spec)
+    written: _Written = spec.doubts or _Written(spec)
+    spec.doubts = written
     made = _Made.of(graph.root, written)
     found = [
-        *shadowed_op(written),
-        *unused_block(written),
-        *unused_import(written),
-        *unused_parameter(written),
-        *unused_let(written),
-        *unused_loop_variable(written),
-        *constant_condition(written),
+        *written.doubts,
         *unused_node(made),
         *unused_input(made),
         *unused_output(made),
@@ -60,11 +55,11 @@ def warn(spec: Spec, graph: Graph) -> tuple[Diagnostic, ...]:
 # The text ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False, repr=False)
 class _Written:
-    """The network of a spec and its own blocks, as they stand in the file."""
+    """The network of a spec and its own blocks, as they stand in the file: the same for every graph of the spec."""
 
-    spec: Spec
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
 
     @property
     def file(self) -> SourceFile:
@@ -74,6 +69,21 @@ class _Written:
     def blocks(self) -> tuple[BlockSpec, ...]:
         own = self.spec.network.namespace.parsed.values()
         return (self.spec.network, *(block for block in own if block is not None))
+
+    @cached_property
+    def doubts(self) -> tuple[Diagnostic, ...]:
+        """What is likely wrong whatever the parameters are. The work for it is bounded, and charged to nobody."""
+        rules = (
+            shadowed_op,
+            unused_block,
+            unused_import,
+            unused_parameter,
+            unused_let,
+            unused_loop_variable,
+            constant_condition,
+        )
+        with in_force(limits()):
+            return tuple(diagnostic for rule in rules for diagnostic in rule(self))
 
     @cached_property
     def values(self) -> dict[BlockSpec, frozenset[str]]:
@@ -232,15 +242,15 @@ class _Occurrence(NamedTuple):
     path: str
 
 
-@dataclass(eq=False, repr=False)
 class _Made:
     """What became of the nodes and bodies of the file, by their places in it. Shared bodies are looked at once."""
 
-    written: _Written
-    nodes: dict[Span, list[_Occurrence]] = field(default_factory=dict)
-    bodies: dict[Span, list[Body]] = field(default_factory=dict)
-    readers: dict[Value, list[Node | Output]] = field(default_factory=dict)
-    called_again: set[tuple[Body, str]] = field(default_factory=set)  # the modules that a node of the body shares
+    def __init__(self, written: _Written) -> None:
+        self.written = written
+        self.nodes: dict[Span, list[_Occurrence]] = {}
+        self.bodies: dict[Span, list[Body]] = {}
+        self.readers: dict[Value, list[Node | Output]] = {}
+        self.called_again: set[tuple[Body, str]] = set()  # the modules that a node of the body shares
 
     @classmethod
     def of(cls, root: Body, written: _Written) -> _Made:

@@ -7,10 +7,13 @@ come from the same records as the lengths, so they cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from fractions import Fraction
-from typing import Literal, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from netspec.diagnostics import Problem
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 class Reach(NamedTuple):
@@ -34,11 +37,15 @@ class Reach(NamedTuple):
     @property
     def stride(self) -> Fraction:
         """How far neighbors are apart in the input on average: below 1 where the output is longer than the input."""
+        from fractions import Fraction  # which imports `decimal`: only for who asks for receptive fields
+
         return Fraction(self.step, len(self.lows))
 
     @property
     def center(self) -> Fraction:
         """The middle of what the first position reads, 0 being the first of the input."""
+        from fractions import Fraction
+
         return Fraction(self.lows[0] + self.highs[0], 2)
 
     def low(self, position: int) -> int:
@@ -75,10 +82,7 @@ class Window(NamedTuple):
     @property
     def length(self) -> int:
         """Number of windows. Raises `Problem` when not even one fits."""
-        length = self._rounded - self._too_far
-        if length < 1:
-            raise self._too_large()
-        return length
+        return _length(self)
 
     @property
     def arithmetic(self) -> str:
@@ -113,6 +117,15 @@ class Window(NamedTuple):
         message = f"kernel of size {kernel}{dilated} does not fit into {padded}"
         help = (f"a kernel of at most {(size + 2 * padding - 1) // dilation + 1} fits",)
         return Problem("kernel-too-large", message, argument="kernel_size", help=help)
+
+
+@lru_cache(maxsize=4096)
+def _length(window: Window) -> int:
+    """The length of a window, kept since one network asks for the same few over and over."""
+    length = window._rounded - window._too_far
+    if length < 1:
+        raise window._too_large()
+    return length
 
 
 class TransposedWindow(NamedTuple):
@@ -163,6 +176,8 @@ def resized(axis: int, ratio: Fraction, length: int, bounds: Callable[[int], tup
 
 def divided(axis: int, size: int, length: int) -> Part:
     """The reach of an axis of `size` that is divided into `length` windows, which may overlap."""
+
+    from fractions import Fraction
 
     def bounds(position: int) -> tuple[int, int]:
         return position * size // length, -(-(position + 1) * size // length) - 1

@@ -13,7 +13,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from netspec.catalog import Origin, find
+    from netspec.catalog import Lookups, Origin, find
     from netspec.inherit import inherit
     from netspec.layout import write
     from netspec.parts import DOCUMENT_KEYS
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     except Problem as problem:
         raise SpecError([problem.at(None)]) from None
     reporter = Reporter()
-    document = inherit(read(path, name), Origin.of(path), reporter)
+    document = inherit(read(path, name), Origin.of(path), reporter, Lookups())
     reporter.raise_if_failed()
     assert document is not None
     print(write(document.merged, DOCUMENT_KEYS), end="")
