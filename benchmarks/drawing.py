@@ -35,14 +35,16 @@ Build = Callable[[], nn.Module]
 BOX_MARKS = {".svg": 'class="node"', ".dot": "[label="}  # one for each box of a file by torchview
 
 
-def contests(folder: Path) -> Iterator[Contest]:
-    """For each network: a picture of it, and a summary."""
+def contests(folder: Path, *, full: bool = False) -> Iterator[Contest]:
+    """For each network: a picture of it, and a summary. The peers take minutes for the long one."""
     peers.torchview()
     peers.torchinfo()
     suffix = ".svg" if shutil.which("dot") else ".dot"  # torchview has no layout engine of its own
     load, build = partial(netspec.load, SHIPPED), partial(peers.torchvision_on_meta, SHIPPED)
     yield pictures(SHIPPED, load, build, folder, suffix)
     yield summaries(SHIPPED, load, build)
+    if not full:
+        return
     load_long = partial(netspec.loads, LONG_SPEC)
     module = load_long().build(device="meta")
     yield pictures(LONG, load_long, lambda: module, folder, ".dot")  # nobody looks at a layout of 10,000 boxes
@@ -66,7 +68,7 @@ def pictures(name: str, load: Load, build: Build, folder: Path, suffix: str) -> 
         "torchview": drawn["torchview"][0].read_text(encoding="utf-8").count(BOX_MARKS[suffix]),
     }
     return Contest(
-        f"{name}, {suffix}",
+        f"{name}, picture",
         {way: partial(draw, file) for way, (file, draw) in drawn.items()},
         facts={way: {FILE_SIZE: file.stat().st_size, BOXES: boxes[way]} for way, (file, _) in drawn.items()},
     )

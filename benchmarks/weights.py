@@ -19,7 +19,8 @@ import netspec.backends.weights  # so that no contestant pays for an import
 from benchmarks.contest import Contest
 from benchmarks.fresh import RESET_PEAK
 
-NETWORKS = ("resnet50", "vgg16", "densenet201", "efficientnet_b7")
+NETWORKS = ("resnet50", "vgg16")
+MORE_NETWORKS = (*NETWORKS, "densenet201", "efficientnet_b7")
 SUFFIXES = (".pth", ".safetensors")
 SHORT = ("netspec", "torchvision", "torchvision, meta device, assigned")  # who takes part in the longer contests
 PAGE = 4096  # bytes
@@ -27,9 +28,9 @@ PAGE = 4096  # bytes
 Build = Callable[[], nn.Module]
 
 
-def contests(folder: Path) -> Iterator[Contest]:
+def contests(folder: Path, *, full: bool = False) -> Iterator[Contest]:
     """For each network and format: the time that building takes, that with every weight read, and peak memory."""
-    for name in NETWORKS:
+    for name in MORE_NETWORKS if full else NETWORKS:
         state = torchvision.models.get_model(name).state_dict()
         for suffix in SUFFIXES:
             file = folder / f"{name}{suffix}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from operator import mul
 from pathlib import Path
+from time import sleep
 from types import ModuleType
 
 import pytest
@@ -16,10 +17,25 @@ import pytest
 import netspec
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.check import NETWORK, by_flop_counter, by_netspec, process
-from benchmarks.contest import BOXES, FILE_SIZE, MAPPED, PEAK, TIMES, Contest, Spread, memory_of, ratios, run
+from benchmarks.contest import (
+    BOXES,
+    CPU_TIME,
+    FEWEST_ROUNDS,
+    FILE_SIZE,
+    MAPPED,
+    PEAK,
+    TIMES,
+    WALL_TIME,
+    Contest,
+    Spread,
+    mean_ratios,
+    memory_of,
+    ratios,
+    run,
+)
 from benchmarks.drawing import LONG_SPEC, count_boxes
 from benchmarks.fresh import RESET_PEAK
-from benchmarks.report import BYTES, SECONDS, digits, quantity, table
+from benchmarks.report import BYTES, SECONDS, digits, means, quantity, table
 
 linux = pytest.mark.skipif(not RESET_PEAK.exists(), reason="peak memory is counted by Linux")
 
@@ -83,6 +99,27 @@ def test_facts_stand_beside_what_is_measured() -> None:
     assert second.split()[-5:] == ["4.50", "(4.50–4.50)", "9.00", "KiB", "9"]
 
 
+def test_the_mean_over_a_group_is_geometric() -> None:
+    contests = [{"ours": {CPU_TIME: [1.0]}, "theirs": {CPU_TIME: [time]}} for time in (2.0, 8.0)]
+    assert mean_ratios(contests, "theirs", "ours", CPU_TIME) == pytest.approx((2, 4, 8))
+    head, row = means("forward", contests)
+    assert head.split() == ["forward,", "mean", "of", "2", "ratio", "of", "CPU", "time"]
+    assert row.split() == ["theirs", "4.00", "(2.00–8.00)"]
+
+
+def test_the_last_word_of_a_fact_says_its_unit() -> None:
+    facts = {"preparation time": 0.5, "weights size": 2.0**20, "error": 0.0123, "guards": 1358.0}
+    _, row = table("facts", {"ours": {what: [value] for what, value in facts.items()}})
+    assert row.split() == ["ours", "500", "ms", "1.00", "MiB", "0.012", "1,358"]
+
+
+def test_a_fact_that_a_contestant_lacks_leaves_its_cell_empty() -> None:
+    _, first, second = table("facts", {"a": {BOXES: [1.0]}, "b": {FILE_SIZE: [2.0**10], BOXES: [3.0]}})
+    assert first.split() == ["a", "1"]
+    assert second.index("3") == first.index("1")
+    assert "1.00 KiB" in second
+
+
 # Measuring -----------------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +127,7 @@ def test_contestants_take_turns_and_each_begins_a_round() -> None:
     calls: list[str] = []
     contest = Contest("turns", {name: partial(calls.append, name) for name in "abc"})
     samples = run(contest, 3, silent)
-    assert "".join(calls) == "cab" + "abc" + "bca" + "cab", "the first round is a warm-up"
+    assert "".join(calls) == "abc" + "abc" + "bca" + "cab", "the first round is a warm-up"
     assert all(len(values) == 3 for measured in samples.values() for values in measured.values())
 
 
@@ -116,6 +153,28 @@ def test_a_fact_is_kept_once() -> None:
     assert {len(samples["short"][what]) for what in TIMES} == {2}
 
 
+def test_there_may_be_facts_alone() -> None:
+    assert run(Contest("facts", {}, facts={"a": {BOXES: 3}}), 2, silent) == {"a": {BOXES: [3]}}
+
+
+def test_a_contest_that_takes_long_ends_with_the_fewest_rounds() -> None:
+    samples = run(Contest("slow", {"only": partial(sleep, 0.001)}), 50, silent, seconds=0)
+    assert len(samples["only"][WALL_TIME]) == FEWEST_ROUNDS
+
+
+def test_a_short_job_runs_again_and_again_and_its_mean_counts() -> None:
+    calls: list[str] = []
+    samples = run(Contest("short", {"only": partial(calls.append, "x")}, least=0.01), 1, silent)
+    assert len(calls) > 10
+    assert samples["only"][WALL_TIME][0] < 0.01
+
+
+def test_a_device_is_settled_before_each_reading_of_the_clock() -> None:
+    done: list[str] = []
+    run(Contest("device", {"job": partial(done.append, "job")}, settle=partial(done.append, "settled")), 1, silent)
+    assert done == ["settled", "job", "settled"] * 2
+
+
 @linux
 def test_peak_memory_is_what_the_job_adds() -> None:
     size = 50 * 2**20
@@ -139,7 +198,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def contests(folder: Path) -> Iterator[Contest]:
         assert folder.is_dir()
-        yield Contest("sums", {"short": partial(sum, range(10)), "long": partial(sum, range(1_000))})
+        yield Contest("sums", {"short": partial(sum, range(10)), "long": partial(sum, range(1_000))}, group="all")
 
     module = ModuleType("benchmarks.tiny")
     monkeypatch.setattr(module, "contests", contests, raising=False)
@@ -151,7 +210,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_benchmark_prints_a_table_and_writes_its_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["tiny", "--repeat", "2", "-o", str(tmp_path / "results.json")])
     printed = capsys.readouterr()
-    assert [line.split()[0] for line in printed.out.splitlines() if line] == ["sums", "short", "long"]
+    words = [line.split()[0] for line in printed.out.splitlines() if line]
+    assert words == ["sums", "short", "long", "all,", "long"], "the mean of a group comes last"
     assert printed.err == "", "a pipe sees no progress"
     record = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     (contest,) = record["benchmarks"]["tiny"]
@@ -164,14 +224,66 @@ def test_every_benchmark_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--list"])
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     folder = Path(__file__).parent.parent / "benchmarks"
-    runner = {"__init__", "__main__", "contest", "fresh", "peers", "report"}
+    runner = {"__init__", "__main__", "allocations", "contest", "fresh", "peers", "plot", "report"}
     assert set(listed) == {path.stem for path in folder.glob("*.py")} - runner
 
 
 def test_an_unknown_benchmark_is_a_mistake_of_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["wights"])
-    assert "no benchmark is called 'wights': there is check, drawing, weights" in capsys.readouterr().err
+    assert "no benchmark is called 'wights': there is check, drawing" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_samples_of_a_contestant_are_one_line_of_the_record(tmp_path: Path) -> None:
+    main(["tiny", "--repeat", "3", "-o", str(tmp_path / "results.json")])
+    lines = (tmp_path / "results.json").read_text(encoding="utf-8").splitlines()
+    assert sum("time" in line and line.count(",") >= 2 for line in lines) == len(TIMES) * 2
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_plot_has_a_row_for_each_group_with_the_ratio(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    main(["tiny", "--repeat", "2", "--plot", str(tmp_path / "ratios.svg"), "-o", str(tmp_path / "results.json")])
+    drawn = (tmp_path / "ratios.svg").read_text(encoding="utf-8")
+    assert "all: long to short" in drawn
+    (entry,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["benchmarks"]["tiny"]
+    mean = mean_ratios([entry["samples"]], "long", "short", CPU_TIME).median
+    assert f">{digits(mean)}<" in drawn
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_plot_that_cannot_be_drawn_is_refused_before_measuring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=r"unknown format `\.bmp`"):
+        main(["tiny", "--plot", str(tmp_path / "ratios.bmp")])
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit, match=r"a plot needs the package `matplotlib`"):
+        main(["tiny", "--plot", str(tmp_path / "ratios.svg")])
+    assert capsys.readouterr().out == ""
+
+
+def test_a_device_that_is_not_there_is_a_mistake_of_the_command_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device, message in (
+        ("cuda", "there is no device 'cuda': PyTorch finds no GPU"),
+        ("tpu", "unknown device 'tpu'"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(["run", "--device", device])
+        assert message in capsys.readouterr().err
+
+
+def test_a_benchmark_that_uses_no_device_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(SystemExit, match="2"):
+        main(["check", "--device", "cuda"])
+    assert "'check' does not run on a device: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["check", "drawing"])
