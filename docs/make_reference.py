@@ -91,7 +91,7 @@ _FIXED = {
     "expressions.MAX_MAGNITUDE": "magnitude of an integer",
     "names.MAX_PARTS": "parts of a node's name, between dots",
     "names.MAX_NAME": "characters of a node's name",
-    "elaborate.MAX_AXIS": "length of an axis",
+    "instances.MAX_AXIS": "length of an axis",
 }
 _OF_MESSAGES = {"elaborate.MAX_SHOWN", "schedules.MAX_ROWS"}
 

@@ -170,6 +170,7 @@ class Elaborator:
         made = instance.target if instance is not None else self.sketch
         if isinstance(made, Body):
             made.arguments = {name: _plain(value) for name, value in arguments.items()}
+            made.about, made.reference = block.about, block.reference
         if instance is not None and isinstance(instance.target, Body):
             instance.target.init = (block.init, scope) if block.init else None
         return instance

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from netspec.diagnostics import Diagnostic, Problem, Span, SpecError, suggest
 from netspec.ops.base import Op, State
+from netspec.recursion import deep_recursion
 from netspec.shapes import TensorType
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from netspec.backends.dot import Direction
     from netspec.backends.drawing import Depth
+    from netspec.backends.module import Init
     from netspec.backends.palette import Theme
     from netspec.backends.picture import Style
     from netspec.backends.published import PublishedWeights
@@ -107,6 +109,17 @@ class Body:
     absent: tuple[str, ...] = ()  # names of nodes that `if` left out
     arguments: dict[str, Any] = field(default_factory=dict)
     init: Any = None  # the block's own initialization rules, read by `initialize`
+    about: str = ""  # what the block says of itself
+    reference: tuple[str, ...] = ()
+    size: int = field(init=False)  # number of nodes in this body and all below it, each copy counted
+    parameters: int = field(init=False)  # number of trained numbers; a module called twice counts once
+    macs: int = field(init=False)  # multiply-accumulates of one sample in eval mode; one called twice counts twice
+
+    def __post_init__(self) -> None:
+        # A body is made after those inside it, so adding up at once never goes down more than one level.
+        self.size = sum(1 + (node.target.size if isinstance(node.target, Body) else 0) for node in self.nodes)
+        self.parameters = sum(map(node_parameters, self.nodes))
+        self.macs = sum(node_macs(node) for node in self.nodes if not node.training_only)
 
     @cached_property
     def children(self) -> Children:
@@ -121,21 +134,6 @@ class Body:
                 held = inner
             held[name] = node
         return children
-
-    @cached_property
-    def size(self) -> int:
-        """Number of nodes in this body and all below it, each copy counted."""
-        return sum(1 + (node.target.size if isinstance(node.target, Body) else 0) for node in self.nodes)
-
-    @cached_property
-    def parameters(self) -> int:
-        """Number of trained numbers; a module called twice counts once."""
-        return sum(node_parameters(node) for node in self.nodes)
-
-    @cached_property
-    def macs(self) -> int:
-        """Multiply-accumulates for one sample in eval mode; a module called twice counts twice."""
-        return sum(node_macs(node) for node in self.nodes if not node.training_only)
 
     @property
     def eval_outputs(self) -> tuple[Output, ...]:
@@ -178,6 +176,7 @@ class Graph:
     weights_need: dict[str, Any] = field(default_factory=dict)  # parameters that those weights were trained with
     adapted: bool = False  # whether it may differ from the network that those weights were trained for
     freeze: tuple[str, ...] = ()  # paths of parameters that are not to be trained
+    checkpoint: tuple[str, ...] = ()  # paths of nodes that are computed again in the backward pass
     left_out: frozenset[str] = frozenset()  # keys of the state that `select` left out
     warnings: tuple[Diagnostic, ...] = ()  # what is legal in its spec, but likely wrong
 
@@ -235,6 +234,7 @@ class Graph:
         help = suggest(path, (known for known, _ in self.walk()))
         return SpecError([Problem("unknown-node", f"`{self.name}` has no node `{path}`", help=help).at(None)])
 
+    @deep_recursion
     def select(self, outputs: Choice) -> Graph:
         """The graph with the nodes at the paths of `outputs` as its outputs, without what they do not need.
 
@@ -267,14 +267,17 @@ class Graph:
             pending.extend((f"{prefix}{name}.", child) for name, child in reversed(children.items()))
         return {key: state for key, state in found.items() if state.persistent}
 
+    @deep_recursion
     def build(
         self,
         *,
         weights: Weights | None = None,
         outputs: Choice | None = None,
+        init: Init = "once",
         seed: int | None = None,
         device: str | None = None,
         freeze: Iterable[str] = (),
+        checkpoint: Iterable[str] = (),
     ) -> nn.Module:
         """The network as an `nn.Module`, in training mode. Needs PyTorch.
 
@@ -284,17 +287,24 @@ class Graph:
         by parameters given to `load` or by `extends`, it takes what fits, and a warning says what was initialized and
         what was skipped.
 
+        Initial weights have the distributions of PyTorch's layers and of the rules of the spec. Each tensor is drawn
+        once. With `init="pytorch"` they are drawn as often as constructors do it, so that under one seed the numbers
+        are exactly those of the same network written by hand.
+
         `outputs` chooses other nodes as what the network returns, as `select` does: one path or several.
 
         `freeze` lists paths whose parameters, and all below them, are not to be trained, besides those that the spec
-        freezes; `*` stands for one name of a path, `**` for any number.
+        freezes; `*` stands for one name of a path, `**` for any number. `checkpoint` lists paths of nodes, besides
+        those of the spec, whose activations are computed again in the backward pass and not kept until then.
         """
         from netspec.backends.module import freeze_parameters, to_module
 
         graph = self if outputs is None else self.select(outputs)
         frozen = graph.frozen(freeze)
+        if more := tuple(checkpoint):
+            graph = replace(graph, checkpoint=(*graph.checkpoint, *more))
         if weights is None:
-            module = to_module(graph, seed=seed, device=device)
+            module = to_module(graph, init=init, seed=seed, device=device)
         else:
             from netspec.backends.weights import build_with_weights
 
@@ -310,6 +320,24 @@ class Graph:
 
         return frozen_parameters(self, freeze)
 
+    def checkpointed(self, checkpoint: Iterable[str] = ()) -> frozenset[str]:
+        """Paths of the nodes that `build` would compute again in the backward pass. Raises `SpecError`."""
+        from netspec.transfer import checkpointed_nodes
+
+        return checkpointed_nodes(self, checkpoint)
+
+    @deep_recursion
+    def activation_memory(self, *, batch: int = 1, training: bool = False, checkpoint: Iterable[str] = ()) -> int:
+        """Peak bytes of the activations of a batch: what a run needs besides parameters, their gradients and inputs.
+
+        With `training` it is a forward and a backward pass in training mode, in which nodes at the paths `checkpoint`,
+        and those of the spec, are computed again. Else it is a run in eval mode, without gradients. What kernels use
+        while they run is not counted.
+        """
+        from netspec.backends.memory import peak_memory
+
+        return peak_memory(replace(self, checkpoint=(*self.checkpoint, *checkpoint)), batch, training)
+
     def published_weights(self, name: str = "DEFAULT") -> PublishedWeights:
         """The trained weights that a library publishes for this network under `name`.
 
@@ -319,12 +347,14 @@ class Graph:
 
         return find_published(self.name, self.weights, name)
 
+    @deep_recursion
     def summary(self, depth: int | None = None) -> str:
         """A table of every node: output shape, parameters, MACs and memory."""
         from netspec.backends.summary import to_summary
 
         return to_summary(self).text(depth)
 
+    @deep_recursion
     def draw(
         self,
         path: str | Path,
@@ -360,24 +390,28 @@ class Graph:
             engine=engine,
         )
 
+    @deep_recursion
     def _repr_html_(self) -> str:
         """The picture and the summary, for notebooks."""
         from netspec.backends.notebook import to_html
 
         return to_html(self)
 
+    @deep_recursion
     def _repr_svg_(self) -> str | None:
         """The picture, for notebooks and what exports them."""
         from netspec.backends.notebook import to_svg
 
         return to_svg(self)
 
+    @deep_recursion
     def to_networkx(self) -> networkx.DiGraph:
         """The op nodes as a directed graph: nodes are paths, edges carry the shape. Needs networkx."""
         from netspec.backends.network import to_networkx
 
         return to_networkx(self)
 
+    @deep_recursion
     def __str__(self) -> str:
         from netspec.backends.text import to_text
 

@@ -18,6 +18,7 @@ from netspec.source import Mapping, Scalar, Sequence, Source, read_text
 
 WIDTH = 120
 INDENT = 2
+_LONGEST = 2 * WIDTH  # characters of what may fit on a line when the spaces between numbers are left out
 
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
@@ -85,17 +86,17 @@ def _facts(source: Source) -> list[list[object]]:
 
 
 def _flat(source: Source) -> Iterator[object]:
-    if isinstance(source, Scalar):
-        yield source.text, source.plain
-    elif isinstance(source, Sequence):
-        yield "list", len(source.items)
-        for item in source.items:
-            yield from _flat(item)
-    else:
-        yield "mapping", len(source.entries)
-        for key, value in source.entries:
-            yield from _flat(key)
-            yield from _flat(value)
+    pending = [source]
+    while pending:
+        source = pending.pop()
+        if isinstance(source, Scalar):
+            yield source.text, source.plain
+        elif isinstance(source, Sequence):
+            yield "list", len(source.items)
+            pending += reversed(source.items)
+        else:
+            yield "mapping", len(source.entries)
+            pending += reversed([part for entry in source.entries for part in entry])
 
 
 # Nodes ---------------------------------------------------------------------------------------------------------------
@@ -259,7 +260,7 @@ def _fill(text: str, first: int, room: int) -> list[str]:
 
 def _fitting(node: _Node, room: int) -> str | None:
     """The node on one line, or None if it takes several. Rows of numbers do without spaces before they are broken."""
-    inline = _inline(node)
+    inline = _inline(node, _LONGEST)
     if inline is None or len(inline) <= room:
         return inline
     if isinstance(node.source, Scalar):
@@ -275,8 +276,11 @@ def _is_row(entry: _Entry) -> bool:
     return bool(numbers) and all(not number.key and _NUMBER.fullmatch(number.value.text) for number in numbers)
 
 
-def _inline(node: _Node, nested: bool = False) -> str | None:
-    """The node on one line; None if it was written as a block, has comments, or is `nested` and needs to be alone."""
+def _inline(node: _Node, room: int, nested: bool = False) -> str | None:
+    """The node on one line; None if it was written as a block, has comments, or is `nested` and needs to be alone.
+
+    None as well if it is a list or mapping with more than `room` characters, of which not all are looked at then.
+    """
     source = node.source
     if isinstance(source, Scalar):
         alone = _is_block(source) or (source.plain and re.search(r"[,\[\]{}\n]" if nested else r"\n", node.text))
@@ -284,17 +288,22 @@ def _inline(node: _Node, nested: bool = False) -> str | None:
     elif node.entries and (not source.flow or node.below):
         text = None
     else:
-        parts = [_inline_entry(entry) for entry in node.entries]
-        whole = ", ".join(part for part in parts if part is not None)
-        text = None if None in parts else f"[{whole}]" if isinstance(source, Sequence) else f"{{{whole}}}"
+        parts: list[str] = []
+        for entry in node.entries:
+            part = _inline_entry(entry, room)
+            if part is None or len(part) > room:
+                return None
+            room -= len(part)
+            parts.append(part)
+        text = f"[{', '.join(parts)}]" if isinstance(source, Sequence) else f"{{{', '.join(parts)}}}"
     return text if text is None else _spaced(node.anchor, text)
 
 
-def _inline_entry(entry: _Entry) -> str | None:
+def _inline_entry(entry: _Entry, room: int) -> str | None:
     if any(entry.above) or entry.beside:
         return None
-    key = _inline(entry.key, nested=True) if entry.key else ""
-    value = _inline(entry.value, nested=True)
+    key = _inline(entry.key, room, nested=True) if entry.key else ""
+    value = _inline(entry.value, room - 1, nested=True)
     return None if key is None or value is None else f"{key}: {value}" if entry.key else value
 
 
@@ -317,7 +326,7 @@ class _Comments:
     def _find(self, source: Source) -> Iterator[re.Match[str]]:
         """Directives, comments and aliases: they stand between scalars, or behind the header of a block scalar."""
         position = 0
-        for scalar in _scalars(source, set()):
+        for scalar in _scalars(source):
             start, end = self._start(scalar), self._end(scalar)
             yield from _TRIVIA.finditer(self.text, position, start)
             if _is_block(scalar):
@@ -441,14 +450,18 @@ def _remark(found: re.Match[str]) -> str:
     return re.sub(r"^(#+)(?=[^\s#])", r"\1 ", found[0]).rstrip()
 
 
-def _scalars(source: Source, passed: set[int]) -> Iterator[Scalar]:
+def _scalars(source: Source) -> Iterator[Scalar]:
     """Keys and scalars in the order of the file, each once, however often aliases name it."""
-    if id(source) in passed:
-        return
-    passed.add(id(source))
-    if isinstance(source, Scalar):
-        yield source
-    else:
-        parts = source.items if isinstance(source, Sequence) else [part for entry in source.entries for part in entry]
-        for part in parts:
-            yield from _scalars(part, passed)
+    passed: set[int] = set()
+    pending = [source]
+    while pending:
+        source = pending.pop()
+        if id(source) in passed:
+            continue
+        passed.add(id(source))
+        if isinstance(source, Scalar):
+            yield source
+        elif isinstance(source, Sequence):
+            pending += reversed(source.items)
+        else:
+            pending += reversed([part for entry in source.entries for part in entry])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 from netspec.diagnostics import Span
@@ -19,14 +18,14 @@ class Limits(NamedTuple):
     """The most that a spec may ask for. Reaching a limit is a mistake of the spec, with a message."""
 
     file_bytes: Annotated[int, "bytes of a spec file"] = 1_000_000
-    nesting: Annotated[int, "levels of lists and mappings in a file"] = 100
+    nesting: Annotated[int, "levels of lists and mappings in a file"] = 1_200
     values: Annotated[int, "values of a file, after aliases are expanded"] = 200_000
     extends: Annotated[int, "specs that extend each other"] = 16
     imports: Annotated[int, "files that one compilation imports"] = 100
     items: Annotated[int, "items of a list in an expression, those of the lists in it included"] = 100_000
     work: Annotated[int, "steps of work, such as a character of an expression or an item of a list"] = 20_000_000
     copies: Annotated[int, "copies of one `repeat`, and rows of one `for`"] = 10_000
-    levels: Annotated[int, "levels of blocks inside blocks"] = 60
+    levels: Annotated[int, "levels of blocks inside blocks"] = 1_000
     nodes: Annotated[int, "nodes of a network, each copy counted"] = 100_000
     steps: Annotated[int, "rows, copies and nodes that are looked at on the way"] = 300_000
     memory: Annotated[int, "bytes of all parameters, and of any one value of one sample"] = 2**40
@@ -48,10 +47,10 @@ class TooLarge(Exception):
         return self
 
 
-@dataclass(eq=False, repr=False)
 class _Account:
-    limits: Limits
-    work: int = 0
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.work = 0
 
 
 _ACCOUNT: ContextVar[_Account | None] = ContextVar("account", default=None)
@@ -71,6 +70,12 @@ def limits() -> Limits:
     """The limits in force."""
     account = _ACCOUNT.get()
     return account.limits if account else DEFAULTS
+
+
+def spent() -> int:
+    """Work that the compilation has paid for."""
+    account = _ACCOUNT.get()
+    return account.work if account else 0
 
 
 def charge(amount: int) -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netspec.diagnostics import Problem, Span, listing, suggest
 from netspec.expressions import Word, fill, loop_names, loop_targets, show, unknown_name, unpack
 from netspec.graph import Body, Node, Output, Value
-from netspec.limits import limits
+from netspec.instances import op_instance
+from netspec.limits import charge, limits
 from netspec.names import check_copy_name, check_node_name
-from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import Op
 from netspec.paths import enclosing, prefixes
 from netspec.scope import Context, Copy, Instance, Wiring, count_of
 from netspec.shapes import TensorType
-from netspec.source import Scalar, Sequence
+from netspec.source import Scalar
 from netspec.spec import BodySpec, Entry, NodeSpec
 
 if TYPE_CHECKING:
     from netspec.elaborate import Elaborator
+
+
+_COST_OF_CALL = 20  # steps of work to compare one PyTorch call with another
 
 
 class _Item(NamedTuple):
@@ -33,15 +36,9 @@ class _Item(NamedTuple):
     training_only: bool = False
 
     @property
-    def source(self) -> bool:
-        """Has no input, such as a learned parameter."""
-        op = self.spec.op
-        return op is not None and op.text in OP_NAMES and op_class(op.text).arity[1] == 0
-
-    @property
     def aside(self) -> bool:
         """Off the main path, so never the default input of the node after it."""
-        return self.training_only or self.source
+        return self.training_only or self.spec.takes_nothing
 
 
 def split_reference(text: str, known: Collection[str]) -> tuple[str, str]:
@@ -56,23 +53,58 @@ def standing(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(order.setdefault(part, len(order)) for part in prefixes(name)) for name in names}
 
 
-@dataclass(eq=False, repr=False)
+class _Order:
+    """The names of nodes in the order they run. The `early` ones run as soon as all that they need is there."""
+
+    def __init__(self, needs: Mapping[str, set[str]], early: Iterable[str]) -> None:
+        self.names: dict[str, None] = {}
+        self.needs = needs
+        self.position = {name: index for index, name in enumerate(needs)}
+        self.lacking = {name: len(needs[name]) for name in early}
+        self.ready = [(self.position[name], name) for name, count in self.lacking.items() if count == 0]
+        self.readers: dict[str, list[str]] = {}
+        for name in self.lacking:
+            for needed in needs[name]:
+                self.readers.setdefault(needed, []).append(name)
+
+    def inputs(self, name: str) -> Iterator[str]:
+        """What a node needs, in the order written."""
+        return iter(sorted(self.needs[name], key=self.position.__getitem__))
+
+    def run(self, name: str) -> None:
+        """Put a node next, and behind it the early ones that have what they need then."""
+        self._note(name)
+        while self.ready:
+            _, early = heappop(self.ready)
+            if early not in self.names:
+                self._note(early)
+
+    def _note(self, name: str) -> None:
+        self.names[name] = None
+        for reader in self.readers.get(name, ()):
+            self.lacking[reader] -= 1
+            if self.lacking[reader] == 0:
+                heappush(self.ready, (self.position[reader], reader))
+
+
 class BodyBuilder:
     """Wires the instances of one body."""
 
-    elaborator: Elaborator
-    spec: BodySpec
-    context: Context
-    kind: str
-    root: bool = False
-    items: list[_Item] = field(default_factory=list)
-    taken: set[str] = field(default_factory=set)
-    holders: set[str] = field(default_factory=set)  # modules that nodes with dots in their names stand in
-    values: dict[str, tuple[Value, ...] | None] = field(default_factory=dict)  # None: it failed
-    nodes: dict[str, Node] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)  # name of a node that is not there, and why
-    broken: dict[str, Node] = field(default_factory=dict)  # nodes that failed, for a picture of the mistake
-    failed: bool = False
+    def __init__(self, elaborator: Elaborator, spec: BodySpec, context: Context, kind: str, root: bool = False) -> None:
+        self.elaborator = elaborator
+        self.spec = spec
+        self.context = context
+        self.kind = kind
+        self.root = root
+        self.items: list[_Item] = []
+        self.by_name: dict[str, _Item] = {}  # the items of a graph
+        self.taken: set[str] = set()
+        self.holders: set[str] = set()  # modules that nodes with dots in their names stand in
+        self.values: dict[str, tuple[Value, ...] | None] = {}  # None: it failed
+        self.nodes: dict[str, Node] = {}
+        self.absent: dict[str, str] = {}  # name of a node that is not there, and why
+        self.broken: dict[str, Node] = {}  # nodes that failed, for a picture of the mistake
+        self.failed = False
 
     def build(self, inputs: tuple[TensorType, ...]) -> Instance | None:
         names = [name.text for name in self.spec.inputs] or ["x"]
@@ -200,7 +232,7 @@ class BodyBuilder:
         if name in self.taken:
             help = ("a name with the loop variable, such as `stage{i}`, tells rows apart",)
             raise Problem("name-taken", f"there are two nodes `{name}`", help=help if entry.node.loop else ())
-        within = () if entry.node.broken else tuple(enclosing(name))
+        within = () if entry.node.broken or "." not in name else tuple(enclosing(name))
         both = name if name in self.holders else next((holder for holder in within if holder in self.taken), None)
         if both is not None:
             message = f"`{both}` is the name of a node or input, so no other name can begin with `{both}.`"
@@ -251,6 +283,7 @@ class BodyBuilder:
     # Graphs -----------------------------------------------------------------------------------------------------------
 
     def graph(self, sources: tuple[Value, ...]) -> tuple[Output, ...] | None:
+        self.by_name = {item.name: item for item in self.items}
         self.values = {value.name: (value,) for value in sources}
         branches = self.spec.kind == "branches"
         previous: str | None = sources[0].name if sources else None
@@ -287,61 +320,45 @@ class BodyBuilder:
 
     def scheduled(self, defaults: dict[str, str | None]) -> list[_Item]:
         """The items in the order they run: as written, each after what it needs; training-only ones at once."""
-        by_name = {item.name: item for item in self.items}
-        position = {name: index for index, name in enumerate(by_name)}
-        needs = {item.name: self.needs(item, defaults[item.name], by_name) for item in self.items}
-        order: list[_Item] = []
-        done: set[str] = set()
-        early = [item for item in self.items if item.training_only]
-
-        def run(item: _Item) -> None:
-            order.append(item)
-            done.add(item.name)
-            for other in early:
-                if other.name not in done and needs[other.name] <= done:
-                    run(other)
-
+        order = _Order({item.name: self.needs(item, defaults[item.name]) for item in self.items}, self.early)
         for item in self.items:
-            stack = [] if item.name in done else [item.name]
-            waiting = set(stack)
+            stack = {} if item.name in order.names else {item.name: order.inputs(item.name)}
             while stack:
-                missing = sorted(needs[stack[-1]] - done, key=position.__getitem__)
-                if not missing:
-                    current = by_name[stack.pop()]
-                    waiting.discard(current.name)
-                    if current.name not in done:
-                        run(current)
-                elif missing[0] in waiting:
-                    cycle = [*stack[stack.index(missing[0]) :], missing[0]]
+                name = next(reversed(stack))
+                missing = next((needed for needed in stack[name] if needed not in order.names), None)
+                if missing is None:
+                    del stack[name]
+                    order.run(name)
+                elif missing in stack:
+                    names = list(stack)
+                    cycle = [*names[names.index(missing) :], missing]
                     help = ("a graph has no loops: use `repeat`, or a recurrent op",)
                     path = " → ".join(f"`{name}`" for name in cycle)
-                    problem = Problem("cycle", f"`{cycle[0]}` needs its own output: {path}", help=help)
-                    self.fail(problem, by_name[cycle[0]].span)
+                    problem = Problem("cycle", f"`{missing}` needs its own output: {path}", help=help)
+                    self.fail(problem, self.by_name[missing].span)
                     return []
                 else:
-                    stack.append(missing[0])
-                    waiting.add(missing[0])
-        return order
+                    stack[missing] = order.inputs(missing)
+        return [self.by_name[name] for name in order.names]
 
-    def needs(self, item: _Item, default: str | None, known: Mapping[str, _Item]) -> set[str]:
+    @property
+    def early(self) -> list[str]:
+        return [item.name for item in self.items if item.training_only]
+
+    def needs(self, item: _Item, default: str | None) -> set[str]:
         """The nodes that must be elaborated before this one."""
-        names = {split_reference(reference.text, known)[0] for reference in self.references(item)}
-        if not names and default is not None and not item.source:
+        names = {split_reference(reference.text, self.by_name)[0] for reference in self.references(item)}
+        if not names and default is not None and not item.spec.takes_nothing:
             names = {default}
         if item.spec.call is not None:
             names.add(self.filled(item.spec.call, item).text)
-        names |= {name for name in item.spec.shape_names if name not in item.context.scope}
-        return {name for name in names if name in known}
+        if item.spec.shape_names:
+            names |= {name for name in item.spec.shape_names if name not in item.context.scope}
+        return names & self.by_name.keys()
 
     def references(self, item: _Item) -> tuple[Scalar, ...]:
         """The inputs that a node names: its `from`, or the arguments of a merge. Templates are filled in."""
-        spec = item.spec
-        found: tuple[Scalar, ...] = spec.inputs or ()
-        named_op = spec.op.text if spec.op is not None and not spec.parameter else ""
-        if spec.positional is not None and named_op in OP_NAMES and op_class(named_op).merges:
-            items = spec.positional.items if isinstance(spec.positional, Sequence) else [spec.positional]
-            found += tuple(value for value in items if isinstance(value, Scalar))
-        return tuple(self.filled(name, item) for name in found)
+        return tuple([self.filled(name, item) for name in item.spec.references])
 
     def filled(self, name: Scalar, item: _Item) -> Scalar:
         """The name that a template stands for. Raises `Problem`."""
@@ -356,21 +373,20 @@ class BodyBuilder:
         """Find the inputs of a node and put it into the body."""
         try:
             references = self.references(item)
-            if item.source and not references:
-                values: list[Value | None] = []
-            elif references:
+            if references:
                 values = [self.resolve(reference) for reference in references]
             else:
-                values = [self.first(default)] if default is not None else []
+                values = [] if item.spec.takes_nothing or default is None else [self.first(default)]
         except Problem as problem:
             self.fail(problem, item.span)
             self.values[item.name] = None
             return
-        if any(value is None for value in values):
+        found = tuple([value for value in values if value is not None])
+        if len(found) < len(values):
             self.values[item.name] = None
             self.failed = True
             return
-        self.place(item, tuple(value for value in values if value is not None))
+        self.place(item, found)
 
     def place(self, item: _Item, inputs: tuple[Value, ...]) -> None:
         node = self.node(item, inputs)
@@ -415,14 +431,13 @@ class BodyBuilder:
             value = self.first(last)
             return None if value is None else (Output(last, value),)
         outputs = []
-        items = {item.name: item for item in self.items}
         for name, reference in spec.entries:
             try:
                 value = self.resolve(reference)
             except Problem as problem:
                 self.fail(problem, reference.span)
                 continue
-            item = items.get(split_reference(reference.text, items)[0])
+            item = self.by_name.get(split_reference(reference.text, self.by_name)[0])
             training_only = item is not None and item.training_only
             if value is None or (training_only and item is not None and item.name in self.absent):
                 continue
@@ -436,13 +451,11 @@ class BodyBuilder:
     def check_training_only(self) -> None:
         """Report nodes outside of training that use what exists in training alone."""
         aside = {value for node in self.nodes.values() if node.training_only for value in node.outputs}
-        for node in self.nodes.values():
-            if not node.training_only and aside & set(node.inputs):
+        for node in self.nodes.values() if aside else ():
+            if not node.training_only and not aside.isdisjoint(node.inputs):
                 message = f"`{node.name}` is always there, but uses a node that exists in training alone"
-                self.fail(Problem("misplaced-training-only", message), self.span_of(node))
-
-    def span_of(self, node: Node) -> Span:
-        return next((item.span for item in self.items if item.name == node.name), node.span)
+                item = self.by_name.get(node.name)
+                self.fail(Problem("misplaced-training-only", message), item.span if item is not None else node.span)
 
     # Nodes -----------------------------------------------------------------------------------------------------------
 
@@ -450,7 +463,7 @@ class BodyBuilder:
         """The node of an item, kept in `nodes`; None when it is absent (see `absent`) or has failed."""
         spec, elaborator = item.spec, self.elaborator
         context = self.scoped(item, inputs)
-        types = tuple(value.type for value in inputs)
+        types = tuple([value.type for value in inputs])
         shares = self.filled(spec.call, item) if spec.call is not None else None
         elaborator.wiring = Wiring(inputs, self.nodes.values(), self.absence_notes(item))
         with elaborator.inside(item.name):
@@ -521,7 +534,7 @@ class BodyBuilder:
         if owner.shares:
             help = (f"write `call: {owner.shares}`",)
             raise Problem("unknown-node", f"`{call.text}` has no module of its own", help=help).place(call.span)
-        item = next(item for item in self.items if item.name == call.text)
+        item = self.by_name[call.text]
         if len(types) != len(owner.inputs):
             raise Problem("wrong-inputs", f"`{call.text}` takes {count_of(len(owner.inputs), 'input')}")
         context = self.scoped(item, (Value("", types[0]),)) if types else item.context
@@ -531,7 +544,7 @@ class BodyBuilder:
             instance = self.elaborator.instance(item.spec, context, types)
         if instance is None:
             return None
-        if list(calls(instance.target, types)) != list(calls(owner.target, owner.input_types)):
+        if not interchangeable(instance.target, types, owner.target, owner.input_types):
             first, second = owner.input_types[0], types[0]
             message = f"`{call.text}` was made for {first} and would be another module for {second}"
             raise Problem("shape-mismatch", message).place(call.span)
@@ -607,9 +620,8 @@ class BodyBuilder:
     def joined(self, name: str, node: Node, spec: NodeSpec) -> Node:
         """What a densely wired copy saw, with what it made behind it."""
         seen = (node.inputs[0], node.outputs[0])
-        concat = self.elaborator.create(op_class("concat"), "concat", {}, self.context)
-        (type,) = concat.outputs(*(value.type for value in seen))
-        return Node(name, "concat", concat, seen, (Value(name, type),), spec.span)
+        concat = op_instance("concat", {}, (seen[0].type, seen[1].type)).instance
+        return Node(name, "concat", concat.target, seen, (Value(name, *concat.outputs),), spec.span)
 
     def failing(self, name: str, spec: NodeSpec, inputs: tuple[Value, ...]) -> Node:
         """A node that failed: it has no outputs, and of its inside only what came before the mistake."""
@@ -625,11 +637,23 @@ class BodyBuilder:
         self.elaborator.report(problem, span)
 
 
+def interchangeable(
+    first: Op | Body, inputs: tuple[TensorType, ...], second: Op | Body, others: tuple[TensorType, ...]
+) -> bool:
+    """Whether a module made for `inputs` can do the work of one made for `others`."""
+    if first is second and inputs == others:
+        return True
+    charge(sum(_COST_OF_CALL * target.size for target in (first, second) if isinstance(target, Body)))
+    return list(calls(first, inputs)) == list(calls(second, others))
+
+
 def calls(target: Op | Body, inputs: tuple[TensorType, ...]) -> Iterator[Any]:
     """What makes two modules interchangeable: the PyTorch call of every op in them, with names, in order."""
-    if not isinstance(target, Body):
-        yield target.torch(*inputs)
-        return
-    for node in target.schedule:
-        yield node.name
-        yield from calls(node.target, node.input_types)
+    pending = [("", target, inputs)]
+    while pending:
+        name, target, inputs = pending.pop()
+        if isinstance(target, Body):
+            yield name
+            pending.extend((node.name, node.target, node.input_types) for node in reversed(target.schedule))
+        else:
+            yield name, target.torch(*inputs)

@@ -396,10 +396,10 @@ def test_the_command_line_changes_limits(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_levels_beyond_those_of_python_are_refused_too() -> None:
-    blocks = repeated("  b{i}: {{graph: [b{j}]}}\n", 900)
-    text = f"{HEAD}blocks:\n{blocks}  b900: {{graph: [relu]}}\ngraph: [b0]\n"
+    blocks = repeated("  b{i}: {{graph: [b{j}]}}\n", 9000)
+    text = f"{HEAD}blocks:\n{blocks}  b9000: {{graph: [relu]}}\ngraph: [b0]\n"
     with pytest.raises(SpecError) as caught:
-        netspec.loads(text, limits=Limits(levels=1000))
+        netspec.loads(text, limits=Limits(levels=10_000))
     assert codes(caught) == ["too-deep"]
 
 

@@ -17,6 +17,7 @@ from netspec.graph import Body, Graph, Node, Value, node_parameters
 from netspec.ops.base import Op
 from netspec.paths import PathPattern, prefixes
 from netspec.quantities import short
+from netspec.recursion import deep_recursion
 
 Level = Literal["stage", "block", "op"]
 Depth = int | Level
@@ -120,6 +121,7 @@ class Drawing:
                 pending.extend(reversed(item.children))
 
 
+@deep_recursion
 def to_drawing(graph: Graph, depth: Depth = "block", open: Sequence[str] = (), close: Sequence[str] = ()) -> Drawing:
     """Draw a network with `depth` levels of clusters opened; 0 shows its top-level nodes alone.
 
@@ -131,6 +133,7 @@ def to_drawing(graph: Graph, depth: Depth = "block", open: Sequence[str] = (), c
     return _draw(graph, _rule((graph,), depth), _chosen(graph, open, close))
 
 
+@deep_recursion
 def to_drawings(graphs: Sequence[Graph], depth: Depth = "block") -> tuple[Drawing, ...]:
     """Draw networks that are to be seen together, with the same levels opened: as many as suit the largest one."""
     opens = _rule(graphs, depth)

@@ -22,23 +22,27 @@ class ReceptiveFields:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._bodies: dict[int, dict[Value, _Sources]] = {}
+        self._inside: dict[tuple[Node, ...], list[_Sources]] = {(): _own(graph.root.inputs)}
 
     def of(self, route: tuple[Node, ...]) -> dict[str, Reaches]:
         """What the first output of the last node of `route` depends on: of each input, by name, what of each axis.
 
         `route` leads to the node as `Graph.route` does. An input that the node does not depend on is missing.
         """
-        body = self._graph.root
-        inputs = _own(body.inputs)
-        for node in route[:-1]:
-            assert isinstance(node.target, Body)
-            values = self._values(body)
-            inputs = [_behind(values[value], inputs, value) for value in node.inputs]
-            body = node.target
+        around = next(end for end in reversed(range(len(route))) if route[:end] in self._inside)
+        for end in range(around, len(route) - 1):
+            values, inputs = self._values(self._body(route[:end])), self._inside[route[:end]]
+            self._inside[route[: end + 1]] = [_behind(values[value], inputs, value) for value in route[end].inputs]
         value = route[-1].outputs[0]
-        found = _behind(self._values(body)[value], inputs, value)
+        found = _behind(self._values(self._body(route[:-1]))[value], self._inside[route[:-1]], value)
         names = [value.name for value in self._graph.root.inputs]
         return {names[number]: found[number] for number in sorted(found)}
+
+    def _body(self, route: tuple[Node, ...]) -> Body:
+        """The body that a route leads into."""
+        body = route[-1].target if route else self._graph.root
+        assert isinstance(body, Body)
+        return body
 
     def _values(self, body: Body) -> dict[Value, _Sources]:
         """What each value in a body depends on, of the body's inputs."""

@@ -1,4 +1,4 @@
-"""Graph in, table out: for every node its output, parameters, multiply-accumulates and memory.
+"""Graph in, table out: for every node its output, parameters, multiply-accumulates and memory; and the peak memory.
 
 Equal copies in a row are one row with a count. Every figure of a row is that of one copy; a total is the sum over the
 rows at the ends of the tree, each times how often it stands there.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
+from netspec.backends.memory import peak_memory
 from netspec.graph import Body, Graph, Node, node_macs, node_parameters
 from netspec.quantities import byte_size, short
 
@@ -54,6 +55,14 @@ class Row:
         }
 
 
+class PeakMemory(NamedTuple):
+    """Peak bytes of the activations of one sample; `kept` is that of training if nothing were checkpointed."""
+
+    inference: int
+    training: int
+    kept: int
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The table of a graph. `parameters`, `macs` and `memory` (in bytes) are totals."""
@@ -62,6 +71,7 @@ class Summary:
     inputs: dict[str, str]
     outputs: dict[str, str]
     rows: tuple[Row, ...]
+    peak: PeakMemory
 
     @property
     def parameters(self) -> int:
@@ -117,6 +127,7 @@ class Summary:
             "macs": self.macs,
             "flops": 2 * self.macs,
             "memory": self.memory,
+            "peak_memory": {"inference": self.peak.inference, "training": self.peak.training},
             "counting_rule": COUNTING_RULE,
             "rows": [row.as_dict() for row in self.rows],
         }
@@ -136,14 +147,25 @@ class Summary:
 
     def _totals(self) -> str:
         costs = f"{self.parameters:,} parameters ({byte_size(4 * self.parameters)} in float32)"
-        return f"{costs}, {short(self.macs)}MACs, {short(2 * self.macs)}FLOPs\n{COUNTING_RULE}"
+        return f"{costs}, {short(self.macs)}MACs, {short(2 * self.macs)}FLOPs\n{self._peaks()}\n{COUNTING_RULE}"
+
+    def _peaks(self) -> str:
+        inference, training, kept = map(byte_size, self.peak)
+        spared = f" ({kept} without checkpoints)" if self.peak.training < self.peak.kept else ""
+        return f"activations of one sample take {inference} at most in eval mode, {training} in training{spared}"
 
 
 def to_summary(graph: Graph) -> Summary:
     """The summary of a graph."""
     inputs = {name: str(type) for name, type in graph.inputs.items()}
     outputs = {name: str(type) for name, type in graph.outputs.items()}
-    return Summary(graph.name, inputs, outputs, _rows(graph.root, "", False))
+    return Summary(graph.name, inputs, outputs, _rows(graph.root, "", False), _peak(graph))
+
+
+def _peak(graph: Graph) -> PeakMemory:
+    training = peak_memory(graph, batch=1, training=True)
+    kept = peak_memory(replace(graph, checkpoint=()), batch=1, training=True) if graph.checkpoint else training
+    return PeakMemory(peak_memory(graph, batch=1, training=False), training, kept)
 
 
 def _rows(body: Body, prefix: str, training_only: bool) -> tuple[Row, ...]:

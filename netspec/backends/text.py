@@ -17,21 +17,30 @@ def to_text(graph: Graph) -> str:
     """The graph as text, with a line for each node."""
     inputs = ", ".join(f"{name}: {type}" for name, type in graph.inputs.items())
     lines = [f"{graph.name}({inputs})"]
-    lines.extend(_lines(graph.root, "", {id(graph.root): graph.name}, 1))
+    lines.extend(_lines(graph))
     return "\n".join(lines)
 
 
-def _lines(body: Body, prefix: str, written: dict[int, str], level: int) -> Iterator[str]:
-    indent = "  " * level
-    for node in body.nodes:
-        path = prefix + node.name
-        yield f"{indent}{_line(node)}{_as_before(node, written)}"
-        if isinstance(node.target, Body) and id(node.target) not in written and not node.shares:
-            written[id(node.target)] = path
-            yield from _lines(node.target, path + ".", written, level + 1)
-    if body.form == "graph" and (len(body.outputs) > 1 or body.returns != "bare"):
-        returned = ", ".join(f"{output.name}={output.value.name}" for output in body.outputs)
-        yield f"{indent}return {body.returns}({returned})"
+def _lines(graph: Graph) -> Iterator[str]:
+    written = {id(graph.root): graph.name}
+    pending: list[tuple[str, str, Node | Body]] = _inside(graph.root, "", "  ")
+    while pending:
+        prefix, indent, item = pending.pop()
+        if isinstance(item, Body):
+            returned = ", ".join(f"{output.name}={output.value.name}" for output in item.outputs)
+            yield f"{indent}return {item.returns}({returned})"
+            continue
+        yield f"{indent}{_line(item)}{_as_before(item, written)}"
+        if isinstance(item.target, Body) and id(item.target) not in written and not item.shares:
+            written[id(item.target)] = prefix + item.name
+            pending += _inside(item.target, f"{prefix}{item.name}.", f"{indent}  ")
+
+
+def _inside(body: Body, prefix: str, indent: str) -> list[tuple[str, str, Node | Body]]:
+    """The lines of a body, the last first: a node stands for its own, and the body for what it returns."""
+    returns = body.form == "graph" and (len(body.outputs) > 1 or body.returns != "bare")
+    items: tuple[Node | Body, ...] = (*body.nodes, body) if returns else body.nodes
+    return [(prefix, indent, item) for item in reversed(items)]
 
 
 def _line(node: Node) -> str:
