@@ -76,6 +76,11 @@ def equivalence() -> None:
     run("pytest", "-q", "-m", "proves", "--equivalence", "docs/equivalence.md", *comparisons)
 
 
+def capabilities() -> None:
+    """Try all that PyTorch can do with a network on six of them, and write docs/capabilities.md."""
+    run("pytest", "-q", "-m", "proves", "--capabilities", "docs/capabilities.md", "tests/test_engines.py")
+
+
 def fuzz() -> None:
     """Search for specs that end in neither a graph nor diagnostics, for some minutes, with atheris if it is there."""
     os.environ["NETSPEC_FUZZ"] = "longer"
@@ -92,16 +97,21 @@ TASKS: dict[str, Callable[[], None]] = {
     "wheel": wheel,
     "test": test,
     "equivalence": equivalence,
+    "capabilities": capabilities,
     "fuzz": fuzz,
 }
 
 
+EXTRA = ("format", "equivalence", "capabilities", "fuzz")
+"""What is not run in CI."""
+
+
 def main(names: list[str]) -> None:
     if names == ["all"]:
-        names = [name for name in TASKS if name not in ("format", "equivalence", "fuzz")]
+        names = [name for name in TASKS if name not in EXTRA]
     if not names or not set(names) <= set(TASKS):
         listing = "\n".join(f"  {name:<13}{task.__doc__}" for name, task in TASKS.items())
-        everything = f"  {'all':<13}All of them but `format`, `equivalence` and `fuzz`: what CI runs."
+        everything = f"  {'all':<13}What CI runs: all of them but {', '.join(EXTRA)}."
         sys.exit(f"usage: python tasks.py TASK...\n\n{listing}\n{everything}")
     for name in names:
         TASKS[name]()

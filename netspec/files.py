@@ -14,6 +14,9 @@ from netspec.diagnostics import Problem, SpecError
 WEIGHT_FILES = (".safetensors", ".pth", ".pt")
 """Suffixes of the files that weights are read from."""
 
+GRAPH_FORMAT = 1
+"""The version of graph files. It counts the changes that a reader of the version before would not understand."""
+
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:

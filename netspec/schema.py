@@ -155,6 +155,7 @@ _DOCUMENT: dict[str, Schema] = {
         "description": "where trained weights are, such as `torchvision/resnet50`, and which parameters they need",
     },
     "freeze": {**_TEXTS, "description": "paths of what is not trained"},
+    "checkpoint": {**_TEXTS, "description": "paths of what is computed again in the backward pass, to save memory"},
     "extends": {"type": "string", "description": "the spec that this one changes: a file, or one that ships"},
     "imports": {**_TEXTS, "description": "files whose blocks can be used"},
     "input": {"$ref": "#/definitions/input"},

@@ -1,4 +1,4 @@
-"""Fixtures of all tests, golden files, which `--update` writes, and the page of equivalences (`--equivalence`)."""
+"""Fixtures of all tests, golden files, which `--update` writes, and pages of what tests prove (`--equivalence` ...)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.capabilities import Capabilities
 from tests.commands import BAD, GOOD, Run
 from tests.equivalence import Equivalence
 
@@ -18,11 +19,14 @@ Note = Callable[[str], None]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="write the golden files instead of comparing with them")
     parser.addoption("--equivalence", metavar="PAGE", type=Path, help="write what the tests prove about each model")
+    parser.addoption("--capabilities", metavar="PAGE", type=Path, help="write what can be done with each network")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if page := config.getoption("--equivalence"):
         config.pluginmanager.register(Equivalence(page))
+    if page := config.getoption("--capabilities"):
+        config.pluginmanager.register(Capabilities(page))
 
 
 @pytest.fixture

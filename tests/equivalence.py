@@ -68,7 +68,10 @@ class Equivalence:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             with whole(self.page) as file:
-                file.write_text(page(self.findings), encoding="utf-8")
+                file.write_text(self.text(), encoding="utf-8")
+
+    def text(self) -> str:
+        return page(self.findings)
 
 
 def finding(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Finding:

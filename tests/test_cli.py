@@ -106,7 +106,7 @@ def test_build_runs_one_batch_and_reports(run: Run) -> None:
     status, out, err = run("build", "good.yaml", "--batch", "3")
     assert (status, err) == (0, "")
     report = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines())
-    assert list(report) == ["network", "inputs", "outputs", "parameters", "cost", "run"]
+    assert list(report) == ["network", "inputs", "outputs", "parameters", "cost", "memory", "run"]
     assert report["parameters"].startswith("112, ")
     assert report["run"].endswith("giving 3×4×6×6")
 

@@ -488,7 +488,7 @@ def test_the_build_command_says_exactly_what_became_of_the_weights(tmp_path: Pat
     torch.save({**trained.state_dict(), "ema.decay": torch.ones(1)}, path)
     graph = netspec.load("resnet18", num_classes=2)
     frozen = ["conv1", "bn1"]
-    report = build_and_report(graph, weights=str(path), seed=0, freeze=frozen, batch=1, output=None)
+    report = build_and_report(graph, weights=str(path), seed=0, freeze=frozen, batch=1, outputs=())
     said = (
         f"120 of 122 tensors from {path}; initialized: `fc.weight` is 1000×512 there and 2×512 here, "
         "`fc.bias` is 1000 there and 2 here; skipped: `ema`"
