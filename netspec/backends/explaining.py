@@ -277,8 +277,12 @@ class _Planner:
     def constant_formula(self, slot: Slot, label: str) -> Formula:
         """A number that all instances agree on, or the argument that it is."""
         value = present(slot.values)[0]
-        if HOLE in slot.values and slot.role in self.atoms and agrees(self.atoms[slot.role], slot.values):
-            return atom(slot.role, self.atoms[slot.role])
+        if HOLE in slot.values:
+            names = [name for name in self.atoms if name == slot.role or (name in self.widths and slot.role in _WIDTHS)]
+            names.sort(key=lambda name: _distance(name, slot.role, label))
+            fitting = next((name for name in names if agrees(self.atoms[name], slot.values)), None)
+            if fitting is not None:
+                return atom(fitting, self.atoms[fitting])
         column = (value,) * len(self.bodies)
         plain = Formula(value.target if isinstance(value, Module) else literal(value), column, frozenset())
         if isinstance(value, bool) or not isinstance(value, int) or value < _LEAST_WIDTH:

@@ -26,6 +26,9 @@ FACTORS = (2, 3, 4, 6, 8, 16)
 """The whole numbers that a formula may multiply or divide by."""
 
 
+_FEW = 2  # different rates that decide whether something is there; more are a schedule
+
+
 class Formula(NamedTuple):
     """An expression and its value for each instance. `names` are the columns that it is made of."""
 
@@ -150,12 +153,15 @@ def _simple_conditions(atoms: Mapping[str, Column], count: int) -> Iterator[Form
         elif any(value is None for value in present(values)):
             yield Formula(f"{name} is not None", _map(lambda x: x is not None, values), frozenset({name}))
     numbers = {name: values for name, values in atoms.items() if _numeric(values)}
+    for a, b in permutations(numbers, 2):
+        if a.startswith("in_"):
+            names = frozenset({a, b})
+            yield Formula(f"{a} != {b}", _map(lambda x, y: x != y, numbers[a], numbers[b]), names)
+            yield Formula(f"{a} == {b}", _map(lambda x, y: x == y, numbers[a], numbers[b]), names)
     for name, values in numbers.items():
-        for text, test in _NEUTRAL:
+        schedule = len(set(values)) > _FEW and not _whole(values)
+        for text, test in () if schedule else _NEUTRAL:
             yield Formula(f"{name} {text}", _map(test, values), frozenset({name}))
-    for (a, left), (b, right) in combinations(numbers.items(), 2):
-        yield Formula(f"{a} != {b}", _map(lambda x, y: x != y, left, right), frozenset({a, b}))
-        yield Formula(f"{a} == {b}", _map(lambda x, y: x == y, left, right), frozenset({a, b}))
 
 
 _NEUTRAL: tuple[tuple[str, Callable[[Any], Any]], ...] = (

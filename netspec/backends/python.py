@@ -15,14 +15,21 @@ from netspec.backends.lines import docstring
 from netspec.backends.recipes import DifferentError
 from netspec.backends.replay import is_network
 from netspec.graph import Graph
+from netspec.recursion import deep_recursion
 
 
+@deep_recursion
 def to_python(graph: Graph) -> str:
     """The source of the network. Its last class is the network itself, which needs no arguments."""
     folded = folded_python(graph)
-    return to_plain_python(graph) if folded is None else folded
+    if folded is not None:
+        return folded
+    source = to_plain_python(graph)
+    assert is_network(source, graph), "the file would be another network"
+    return source
 
 
+@deep_recursion
 def folded_python(graph: Graph) -> str | None:
     """The source with one class for each kind of block, or None where that would not be the network."""
     try:
@@ -32,6 +39,7 @@ def folded_python(graph: Graph) -> str | None:
     return source if is_network(source, graph) else None
 
 
+@deep_recursion
 def to_plain_python(graph: Graph) -> str:
     """The source with a class for each part of the network, whose numbers are constants."""
     return _file(graph, find_classes(graph, fold=False))

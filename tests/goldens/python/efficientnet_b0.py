@@ -74,7 +74,7 @@ class MBConv(nn.Module):
         hidden_channels = in_channels * expand_ratio
         self.residual = in_channels == out_channels
         layers: list[nn.Module] = []
-        if expand_ratio != 1:
+        if in_channels != hidden_channels:
             layers.append(ConvNormAct(in_channels, hidden_channels, 1))
         layers += [
             ConvNormAct(hidden_channels, hidden_channels, kernel_size, stride=stride, groups=hidden_channels),

@@ -101,7 +101,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
         self.downsample: nn.Module = nn.Identity()
-        if stride != 1:
+        if in_channels != out_channels:
             self.downsample = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(out_channels)
             )
@@ -219,7 +219,7 @@ class MBConv(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         hidden_channels = 6 * in_channels
-        self.residual = stride == 1
+        self.residual = in_channels == out_channels
         self.block = nn.Sequential(
             ConvNormAct(in_channels, hidden_channels, 1, nn.SiLU),
             ConvNormAct(hidden_channels, hidden_channels, 5, nn.SiLU, stride=stride, groups=hidden_channels),
