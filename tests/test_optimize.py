@@ -191,6 +191,17 @@ def test_a_layer_that_is_called_twice_keeps_its_weights_for_both_calls() -> None
     assert_equal(module, fast, noise(2, 3, 16, 16))
 
 
+def test_a_residual_is_not_written_over_while_its_own_convolution_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused_first = "netspec.backends.optimize.optimize._seconds"
+    monkeypatch.setattr(fused_first, lambda ways, values: {way: float(way != "fused") for way in ways})
+    module = built(
+        "  stem: {conv: [3, 3, 1, 1]}\n  conv: {conv: [3, 3, 1, 1]}\n  sum: {add: [conv, stem]}\n  act: relu"
+    )
+    fast = optimize(module, noise(1, 3, 16, 16))
+    assert "fused" in fast.plan.ways.values()
+    assert_equal(module, fast, noise(2, 3, 16, 16))
+
+
 def test_a_batch_norm_before_a_convolution_is_computed_with_its_activation() -> None:
     module = built("  norm: batch_norm\n  act: relu\n  conv: {conv: [4, 3]}")
     assert_equal(module, optimize(module, noise(1, 3, 16, 16)), noise(2, 3, 16, 16))

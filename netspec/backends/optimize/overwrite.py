@@ -48,8 +48,8 @@ def _candidates(node: fx.Node) -> list[fx.Node]:
         terms = node.args
     elif node.target in ACTIVATIONS and node.target is not functional.gelu:
         terms = node.args[:1]
-    elif node.target is torch.ops.mkldnn._convolution_pointwise.binary:
-        terms = node.args[1:2]
+    elif node.target is torch.ops.mkldnn._convolution_pointwise.binary and node.args[1] is not node.args[0]:
+        terms = node.args[1:2]  # what a convolution reads itself it needs until the end
     return [term for term in terms if isinstance(term, fx.Node)]
 
 
