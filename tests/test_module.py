@@ -368,3 +368,12 @@ def test_lenet5_equals_the_network_written_by_hand() -> None:
     digits = torch.randn(4, 1, 28, 28)
     assert torch.equal(ours(digits), theirs(digits))
     assert sum(p.numel() for p in ours.parameters()) == 61_706, "as textbooks count it"
+
+
+@pytest.mark.parametrize("name", ["my net! 2", "3d", "!"])
+def test_a_network_of_any_name_has_a_class_and_named_outputs(name: str) -> None:
+    graph = "graph:\n  a: relu\n  b: sigmoid\noutputs: [a, b]\n"
+    module = netspec.loads(f"netspec: 1\nname: {name!r}\ninput: [3, 8, 8]\n{graph}").build()
+    outputs = module(torch.ones(1, 3, 8, 8))
+    assert type(module).__name__.isidentifier()
+    assert outputs._fields == ("a", "b")

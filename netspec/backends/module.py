@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import linecache
+import re
 from collections import namedtuple
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -195,8 +196,9 @@ def _class_name_of(node: Node) -> str:
 
 
 def _class_name(name: str) -> str:
-    """`conv_norm_act` as `ConvNormAct`."""
-    return "".join(part[:1].upper() + part[1:] for part in name.replace("-", "_").split("_"))
+    """`conv_norm_act` as `ConvNormAct`, and `3d net` as `Network3dNet`."""
+    joined = "".join(part[:1].upper() + part[1:] for part in re.split(r"\W|_", name))
+    return joined if joined.isidentifier() else f"Network{joined}"
 
 
 # Generated classes ---------------------------------------------------------------------------------------------------
