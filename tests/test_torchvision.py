@@ -44,7 +44,6 @@ REPRESENTATIVES = (
     "convnext_tiny",
     "swin_t",
     "vit_b_32",
-    "maxvit_t",
 )
 """Models above that size which are compared in full in every run, one of each large family."""
 
