@@ -148,7 +148,7 @@ def test_a_pickled_module_gives_the_same(name: str) -> None:
 def selected(request: pytest.FixtureRequest, test: str) -> list[str]:
     """The networks that a test of this run is about."""
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    return [str(item.callspec.params["name"]) for item in items if item.name.startswith(test)]
+    return [str(item.callspec.params["name"]) for item in items if item.originalname == test]
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def loaded_elsewhere(
 ) -> dict[str, list[float]]:
     """What each network gives in another process, which loads its module whole."""
     folder = tmp_path_factory.mktemp("modules")
-    for name in selected(request, "test_a_saved_module"):
+    for name in selected(request, "test_a_saved_module_gives_the_same_in_another_process"):
         torch.save((network(name).module, network(name).x), folder / f"{name}.pt")
     code = (
         "import json, sys, torch\n"

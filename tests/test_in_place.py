@@ -56,6 +56,16 @@ def test_a_sum_is_written_over_the_branch_that_a_layer_made() -> None:
     assert "out += x" in source(built(f"{CONV}  norm: batch_norm\n  sum: {{add: [norm, x]}}\n"))
 
 
+def test_a_sum_keeps_the_order_of_axes_in_memory_that_its_first_input_has() -> None:
+    moved = "  moved: {from: x, transpose: [2, 3]}\n"
+    net = built(
+        f"{CONV}{moved}  sum: {{add: [moved, conv]}}\n  next: {{from: x, conv: [4, 1]}}\n  last: {{add: [sum, next]}}\n"
+    )
+    x = torch.randn(1, 4, 6, 6)
+    moved_axes = x.transpose(2, 3)
+    assert net(x).stride() == (moved_axes + net.conv(x) + net.next(x)).stride() != x.stride()
+
+
 def test_the_result_of_a_block_counts_as_made_by_its_last_layer() -> None:
     block = "  block: [{conv: [4, 3], padding: same}, batch_norm]\n"
     assert built(f"{block}  relu: relu\n").relu.inplace

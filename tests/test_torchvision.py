@@ -43,6 +43,7 @@ REPRESENTATIVES = (
     "densenet161",
     "convnext_tiny",
     "swin_t",
+    "maxvit_t",
     "vit_b_32",
 )
 """Models above that size which are compared in full in every run, one of each large family."""

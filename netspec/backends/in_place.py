@@ -17,6 +17,9 @@ from netspec.ops.base import FunctionCall, ModuleCall
 MAKERS = frozenset({"convolution", "linear", "merge", "normalization", "pooling"})
 """Categories of ops whose result never lies in the memory of an input."""
 
+FOLLOWERS = frozenset({"activation", "merge", "regularization"})
+"""Categories of ops whose result has its axes in the order in memory that their first input has."""
+
 
 @lru_cache(maxsize=4096)
 def in_place(body: Body, checkpointed: frozenset[str] = frozenset()) -> Mapping[Node, int]:
@@ -54,9 +57,24 @@ def _writes_over(node: Node, body: Body) -> int | None:
         return None
     for number in range(len(call.in_place)) if isinstance(call, FunctionCall) else range(call.in_place):
         value = node.inputs[number]
+        if number and _is_rearranged(node.inputs[0], body):
+            return None
         if value.type == node.outputs[0].type and _is_free(value, body):
             return number
     return None
+
+
+def _is_rearranged(value: Value, body: Body) -> bool:
+    """Whether an op has moved its axes: memory of a new sum would be in that order, as it follows the first input."""
+    while (maker := _traffic(body).makers.get(value)) is not None:
+        target = maker.target
+        if isinstance(target, Body):
+            body, value = target, target.outputs[0].value
+        elif target.category in FOLLOWERS and maker.inputs:
+            value = maker.inputs[0]
+        else:
+            return target.category == "reshape"
+    return False
 
 
 def _is_free(value: Value, body: Body) -> bool:
