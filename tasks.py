@@ -59,7 +59,7 @@ def wheel() -> None:
     expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/library/*.yaml")}
     expected |= {"netspec/py.typed", "netspec/specs/netspec.schema.json"}
     expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/explanations/*.md")}
-    expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/backends/page_assets/**/*.*")}
+    expected |= {str(path.relative_to(ROOT)) for path in ROOT.glob("netspec/backends/pictures/page_assets/**/*.*")}
     if missing := sorted(expected - names):
         sys.exit(f"the wheel lacks {', '.join(missing)}")
     print(f"{built.name} holds all {len(expected)} data files")

@@ -15,7 +15,7 @@ from torch import nn
 import netspec
 from benchmarks import peers
 from benchmarks.contest import BOXES, FILE_SIZE, LINES, Contest
-from netspec.backends.drawing import Depth, to_drawing
+from netspec.backends.pictures.drawing import Depth, to_drawing
 from netspec.graph import Graph
 from netspec.shapes import Shape
 

@@ -14,9 +14,9 @@ from typing import Literal
 from pages import ROOT, Pages, main
 
 import netspec
-from netspec.backends.drawing import to_drawing
-from netspec.backends.palette import PRINT
-from netspec.backends.picture import to_picture
+from netspec.backends.pictures.drawing import to_drawing
+from netspec.backends.pictures.palette import PRINT
+from netspec.backends.pictures.picture import to_picture
 from netspec.catalog import shipped_specs
 from netspec.graph import Graph
 from netspec.source import Mapping, Scalar, read

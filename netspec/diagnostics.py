@@ -297,3 +297,9 @@ def _excerpt(span: Span, label: str, level: str, paint: Any) -> Iterator[str]:
 def _printable(line: str) -> str:
     """Replace what would break the alignment of the carets or the terminal."""
     return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in line)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line with words of an error of another library, or the error's name: 300 characters at most."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)[:300]

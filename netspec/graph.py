@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import networkx
     from torch import nn
 
-    from netspec.backends.dot import Direction
-    from netspec.backends.drawing import Depth
     from netspec.backends.module import Init
-    from netspec.backends.palette import Theme
-    from netspec.backends.picture import Style
+    from netspec.backends.pictures.dot import Direction
+    from netspec.backends.pictures.drawing import Depth
+    from netspec.backends.pictures.palette import Theme
+    from netspec.backends.pictures.picture import Style
     from netspec.backends.published import PublishedWeights
     from netspec.backends.weights import Weights
     from netspec.initialize import Assignment
@@ -376,7 +376,7 @@ class Graph:
         The formats are `.svg`, `.png`, `.pdf`, `.html`, `.dot`, `.mmd` (Mermaid) and `.txt`. The style `volumes` is
         that of the figures in papers, as `.svg`, `.png` or `.pdf`. Raises `SpecError`.
         """
-        from netspec.backends.picture import draw
+        from netspec.backends.pictures.picture import draw
 
         draw(
             self,

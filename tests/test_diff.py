@@ -15,7 +15,7 @@ import torch
 import netspec
 from netspec.backends.diff import Difference
 from netspec.backends.diff_text import to_text
-from netspec.backends.picture import draw_difference
+from netspec.backends.pictures.picture import draw_difference
 from netspec.catalog import shipped_specs
 from netspec.cli import main
 from netspec.graph import Graph

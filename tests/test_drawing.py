@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 import netspec
-from netspec.backends import engines, picture
-from netspec.backends.captions import copies_name, op_text
-from netspec.backends.dot import Direction, numbered, text_width, title_lines, to_dot, trunk
-from netspec.backends.drawing import LARGE, Box, Cluster, Depth, Drawing, Legend, to_drawing
-from netspec.backends.palette import DARK, LIGHT, PRINT, THEMES, Palette, Theme
-from netspec.backends.picture import draw
-from netspec.backends.svg import framed
+from netspec.backends.pictures import engines, picture
+from netspec.backends.pictures.captions import copies_name, op_text
+from netspec.backends.pictures.dot import Direction, numbered, text_width, title_lines, to_dot, trunk
+from netspec.backends.pictures.drawing import LARGE, Box, Cluster, Depth, Drawing, Legend, to_drawing
+from netspec.backends.pictures.palette import DARK, LIGHT, PRINT, THEMES, Palette, Theme
+from netspec.backends.pictures.picture import draw
+from netspec.backends.pictures.svg import framed
 from netspec.catalog import shipped_specs
 from netspec.cli import main
 from netspec.graph import Graph
@@ -724,7 +724,7 @@ def test_drawing_imports_no_heavy_package(tmp_path: Path) -> None:
     code = """
 import sys
 import netspec
-from netspec.backends.drawing import to_drawing
+from netspec.backends.pictures.drawing import to_drawing
 to_drawing(netspec.load("resnet50"))
 print([name for name in ("torch", "graphviz", "networkx", "wasmtime", "resvg_py", "xml") if name in sys.modules])
 netspec.load("lenet5").draw(sys.argv[1])

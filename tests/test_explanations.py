@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import netspec
-from netspec.backends.engines import to_svg
+from netspec.backends.pictures.engines import to_svg
 from netspec.codes import codes, explanation, headline
 from netspec.diagnostics import SpecError
 from tests.commands import Run

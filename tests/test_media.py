@@ -17,16 +17,16 @@ from pypdf._codecs.core_font_metrics import CORE_FONT_METRICS
 
 import netspec
 from netspec.backends import notebook
-from netspec.backends.dot import box_lines, to_dot
-from netspec.backends.drawing import Box, Cluster, Drawing, Edge, Legend, to_drawing
-from netspec.backends.engines import to_svg
-from netspec.backends.figure import to_svg as to_figure_svg
-from netspec.backends.mermaid import to_mermaid
-from netspec.backends.palette import LIGHT
-from netspec.backends.pdf import text_length, to_pdf
-from netspec.backends.svg import framed
-from netspec.backends.tree import as_ascii, to_tree
-from netspec.backends.volumes import to_figure
+from netspec.backends.pictures.dot import box_lines, to_dot
+from netspec.backends.pictures.drawing import Box, Cluster, Drawing, Edge, Legend, to_drawing
+from netspec.backends.pictures.engines import to_svg
+from netspec.backends.pictures.figure import to_svg as to_figure_svg
+from netspec.backends.pictures.mermaid import to_mermaid
+from netspec.backends.pictures.palette import LIGHT
+from netspec.backends.pictures.pdf import text_length, to_pdf
+from netspec.backends.pictures.svg import framed
+from netspec.backends.pictures.tree import as_ascii, to_tree
+from netspec.backends.pictures.volumes import to_figure
 from netspec.catalog import shipped_specs
 from netspec.cli import main
 from netspec.graph import Graph

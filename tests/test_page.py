@@ -20,9 +20,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import netspec
-from netspec.backends.drawing import Box, to_drawing
-from netspec.backends.page import to_page, to_page_data
-from netspec.backends.palette import DARK, LIGHT
+from netspec.backends.pictures.drawing import Box, to_drawing
+from netspec.backends.pictures.page import to_page, to_page_data
+from netspec.backends.pictures.palette import DARK, LIGHT
 from netspec.backends.receptive import ReceptiveFields
 from netspec.cli import main
 from netspec.graph import Body, Graph

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from torch import nn
 
 import netspec
-from netspec.backends.classes import class_name
-from netspec.backends.python import folded_python, to_plain_python, to_python
-from netspec.backends.replay import is_network
+from netspec.backends.class_names import class_name
+from netspec.backends.python.python import folded_python, to_plain_python, to_python
+from netspec.backends.python.replay import is_network
 from netspec.catalog import library_blocks, shipped_specs
 from netspec.graph import Graph
 from netspec.ops import op_class

@@ -12,10 +12,10 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 import netspec
-from netspec.backends.dot import text_width
-from netspec.backends.figure import FONT_SIZE, PAGE_WIDTH, to_svg
-from netspec.backends.palette import LIGHT
-from netspec.backends.volumes import Figure, to_figure
+from netspec.backends.pictures.dot import text_width
+from netspec.backends.pictures.figure import FONT_SIZE, PAGE_WIDTH, to_svg
+from netspec.backends.pictures.palette import LIGHT
+from netspec.backends.pictures.volumes import Figure, to_figure
 from netspec.catalog import shipped_specs
 from netspec.cli import main
 from netspec.graph import Graph

@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import netspec
-from netspec.backends.dot import to_dot
-from netspec.backends.drawing import to_drawing
-from netspec.backends.palette import LIGHT
+from netspec.backends.pictures.dot import to_dot
+from netspec.backends.pictures.drawing import to_drawing
+from netspec.backends.pictures.palette import LIGHT
 from netspec.catalog import library_blocks, shipped_specs
 from netspec.graph import Graph
 from tests.commands import Run

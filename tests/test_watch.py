@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page
 
 import netspec
-from netspec.backends.page import to_page
+from netspec.backends.pictures.page import to_page
 from netspec.cli import make_parser
 from netspec.commands.watch import watcher
 from netspec.diagnostics import SpecError

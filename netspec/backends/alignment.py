@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
 
-from netspec.backends.captions import GROUPS
+from netspec.backends.pictures.captions import GROUPS
 from netspec.graph import Body, Node
 from netspec.ops.base import Op
 

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from netspec.backends.alignment import Alignment, Pair
-from netspec.backends.captions import GROUPS, op_text
-from netspec.backends.drawing import Mark
+from netspec.backends.pictures.captions import GROUPS, op_text
+from netspec.backends.pictures.drawing import Mark
 from netspec.backends.summary import to_summary
 from netspec.graph import Body, Graph, Node, Value, node_macs, node_parameters
 from netspec.ops.base import Op, State

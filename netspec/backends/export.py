@@ -40,7 +40,7 @@ def _onnx(graph: Graph, module: nn.Module, path: Path) -> None:
 
 
 def _python_file(graph: Graph) -> str:
-    from netspec.backends.python import to_python
+    from netspec.backends.python.python import to_python
 
     return to_python(graph)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import linecache
-import re
 from collections import namedtuple
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -24,6 +23,7 @@ from torch import nn
 from torch.nn import functional
 
 from netspec.backends.checkpoint import checkpoint
+from netspec.backends.class_names import class_name
 from netspec.backends.forward import Forward, body_forward, call_forward
 from netspec.backends.in_place import modules_in_place
 from netspec.backends.initial import Constructed, FilledOnce, Maker
@@ -119,7 +119,7 @@ def _assembled(graph: Graph, make: Maker) -> nn.Module:
             continue
         elif isinstance(node.target, Body):
             inside = f"{prefix}{node.name}."
-            child = _empty(node.target, _class_name_of(node), _inside(node.target, inside, checkpointed))
+            child = _empty(node.target, _kind_of(node), _inside(node.target, inside, checkpointed))
             holder, name = _holder(owner, node.name)
             holder.add_module(name, child)
             pending.append((child, inside, node.target))
@@ -140,7 +140,7 @@ def _empty(body: Body, name: str, checkpointed: frozenset[str]) -> nn.Module:
         return nn.Sequential()
     kind = name if body.kind in ("graph", "branches", "repeat") else body.kind
     base = "nn.Sequential" if body.form == "chain" else "nn.Module"
-    return _generated_class(_ClassRecord(_class_name(kind), base, _forward(body, checkpointed)))()
+    return _generated_class(_ClassRecord(class_name(kind), base, _forward(body, checkpointed)))()
 
 
 @lru_cache(maxsize=4096)
@@ -181,7 +181,7 @@ def _in_chain(call: Call, node: Node, path: str, make: Maker) -> nn.Module:
     if isinstance(call, ModuleCall):
         record = _ClassRecord(call.target.rpartition(".")[2], call.target, call_forward(call, call.target))
         return make.module(_generated_class(record), call, node, path)
-    return _generated_class(_ClassRecord(_class_name(node.kind), "nn.Module", call_forward(call, "nn.Module")))()
+    return _generated_class(_ClassRecord(class_name(node.kind), "nn.Module", call_forward(call, "nn.Module")))()
 
 
 def _resolve(target: str) -> Any:
@@ -190,15 +190,9 @@ def _resolve(target: str) -> Any:
     return getattr(nn if owner == "nn" else import_module(owner), name)
 
 
-def _class_name_of(node: Node) -> str:
+def _kind_of(node: Node) -> str:
     """What to call the class of a group of nodes, which has a name of its own or a number."""
     return (f"{node.kind}{node.name}" if node.name[0].isdigit() else node.name).replace(".", "_")
-
-
-def _class_name(name: str) -> str:
-    """`conv_norm_act` as `ConvNormAct`, and `3d net` as `Network3dNet`."""
-    joined = "".join(part[:1].upper() + part[1:] for part in re.split(r"\W|_", name))
-    return joined if joined.isidentifier() else f"Network{joined}"
 
 
 # Generated classes ---------------------------------------------------------------------------------------------------

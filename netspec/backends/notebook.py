@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from html import escape
 
-from netspec.backends.drawing import to_drawing
+from netspec.backends.pictures.drawing import to_drawing
 from netspec.backends.summary import to_summary
 from netspec.diagnostics import Diagnostic, SpecError
 from netspec.graph import Graph
@@ -39,6 +39,6 @@ def to_svg(graph: Graph) -> str | None:
 
 @lru_cache(maxsize=1)
 def _picture(graph: Graph) -> str:
-    from netspec.backends.picture import to_picture
+    from netspec.backends.pictures.picture import to_picture
 
     return to_picture(to_drawing(graph))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import nn
 
-from netspec.diagnostics import Problem, SpecError
+from netspec.diagnostics import Problem, SpecError, first_line
 from netspec.files import whole
 
 if TYPE_CHECKING:
@@ -104,5 +104,4 @@ def _reason(error: BaseException) -> str:
     """What an error goes back to, in a line; what lies between is PyTorch's own account of how it tried."""
     while error.__cause__ is not None:
         error = error.__cause__
-    lines = (line.strip() for line in str(error).splitlines())
-    return next((line for line in lines if line), type(error).__name__)[:300]
+    return first_line(error)

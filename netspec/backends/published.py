@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
-from netspec.diagnostics import Problem, SpecError, listing, suggest
+from netspec.diagnostics import Problem, SpecError, first_line, listing, suggest
 from netspec.files import extra
 
 DEFAULT = "DEFAULT"
@@ -149,7 +149,7 @@ def published_file(weights: PublishedWeights) -> Path:
         digest = re.search(r"-([a-f0-9]{8,})\.", file.name)
         hub.download_url_to_file(weights.url, str(file), digest and digest[1], progress=sys.stderr.isatty())
     except (OSError, RuntimeError) as error:
-        reason = str(getattr(error, "reason", error)).partition("\n")[0]
+        reason = first_line(getattr(error, "reason", error))
         help = (f"download {weights.url} elsewhere and put it at {file}",)
         problem = Problem("download-failed", f"cannot download `{file.name}`: {reason}", help=help)
         raise SpecError([problem.at(None)]) from None

@@ -17,7 +17,7 @@ from torch import nn
 
 from netspec.backends.module import to_module
 from netspec.backends.published import DEFAULT, find_published, published_file
-from netspec.diagnostics import Diagnostic, Problem, SpecError, suggest
+from netspec.diagnostics import Diagnostic, Problem, SpecError, first_line, suggest
 from netspec.expressions import show
 from netspec.files import WEIGHT_FILES, extra, unknown_format
 from netspec.graph import Graph
@@ -186,8 +186,8 @@ def read_file(path: Path) -> Mapping[str, torch.Tensor]:
     except SpecError:
         raise
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        raise SpecError([Problem("unreadable-weights", f"cannot read `{path}`: {reason}").at(None)]) from None
+        problem = Problem("unreadable-weights", f"cannot read `{path}`: {first_line(error)}")
+        raise SpecError([problem.at(None)]) from None
     for wrapper in WRAPPERS:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]

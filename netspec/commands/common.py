@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from netspec.diagnostics import Diagnostic, Problem, SpecError
 
 if TYPE_CHECKING:
-    from netspec.backends.drawing import Depth
+    from netspec.backends.pictures.drawing import Depth
     from netspec.graph import Graph
 
 SPEC_HELP = "a YAML file, or the name of a spec that ships, such as resnet50"

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         load_spec(options.after or options.before, options),
     )
     if options.output:
-        from netspec.backends.picture import draw_difference
+        from netspec.backends.pictures.picture import draw_difference
 
         draw_difference(found, options.output, depth=options.depth)
     if options.format == "json":

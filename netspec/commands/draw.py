@@ -60,7 +60,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from netspec.backends.picture import draw
+    from netspec.backends.pictures.picture import draw
 
     status = 0
     try:
@@ -89,9 +89,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_tree(graph: Graph, options: argparse.Namespace) -> None:
     """Print the drawing as wide as the terminal is, in characters that it knows."""
-    from netspec.backends.drawing import to_drawing
-    from netspec.backends.picture import FORMATS_OF_VOLUMES
-    from netspec.backends.tree import LINE_WIDTH, as_ascii, to_tree
+    from netspec.backends.pictures.drawing import to_drawing
+    from netspec.backends.pictures.picture import FORMATS_OF_VOLUMES
+    from netspec.backends.pictures.tree import LINE_WIDTH, as_ascii, to_tree
     from netspec.files import unknown_format
 
     if options.style == "volumes":

@@ -65,7 +65,7 @@ def work() -> None:
     """Compile once, in a process of its own: the options come from stdin, and the `Reply` goes to stdout."""
     from pathlib import Path
 
-    from netspec.backends.page import to_page
+    from netspec.backends.pictures.page import to_page
     from netspec.limits import Limits, in_force
     from netspec.watch import Reply, painted, stamps_of_spec
 

@@ -27,8 +27,9 @@ from netspec.backends.optimize.fold_norms import CONVOLUTIONS, TRANSPOSED, fold_
 from netspec.backends.optimize.fusion import CHANNELS_LAST, INPUT, OTHER, PLAIN, Call, Group, Slot
 from netspec.backends.optimize.overwrite import overwrite
 from netspec.backends.optimize.plan import Plan
-from netspec.backends.optimize.tracing import Program, Untraceable, first_line, shared_copy, trace
-from netspec.diagnostics import Problem, SpecError
+from netspec.backends.optimize.tracing import Program, Untraceable, shared_copy, trace
+from netspec.backends.program import sample
+from netspec.diagnostics import Problem, SpecError, first_line
 from netspec.graph import Graph
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -59,7 +60,7 @@ def optimize(
         help = (f"`dtype` is {' or '.join(DTYPES)}",)
         raise SpecError([Problem("wrong-value", f"cannot compute with `{name}`", help=help).at(None)])
     if isinstance(network, Graph):
-        inputs = inputs or tuple(_samples(network))
+        inputs = inputs or tuple(sample(type, 1) for type in network.inputs.values())
         network = _built(network, weights)
     if not inputs:
         help = ("`netspec.optimize(module, torch.randn(1, 3, 224, 224))`",)
@@ -84,15 +85,6 @@ def _built(graph: Graph, weights: Any) -> nn.Module:
             [Problem("missing-example", f"`{graph.name}` is a graph, which has no weights", help=help).at(None)]
         )
     return graph.build(weights=weights)
-
-
-def _samples(graph: Graph) -> Iterator[torch.Tensor]:
-    for type in graph.inputs.values():
-        yield (
-            torch.randn(1, *type.shape)
-            if type.dtype == "float32"
-            else torch.zeros(1, *type.shape, dtype=getattr(torch, type.dtype))
-        )
 
 
 class Optimized(nn.Module):

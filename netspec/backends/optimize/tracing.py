@@ -19,6 +19,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from netspec.diagnostics import first_line
+
 CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 """Classes of `torch.nn` whose subclasses are code to look into. What else derives from `torch.nn` stays a module."""
 
@@ -88,11 +90,6 @@ def trace(module: nn.Module) -> Program:
         _out_of_place(program, node)
     program.clean()
     return program
-
-
-def first_line(error: Exception) -> str:
-    """The first line of a message, or the name of an error without one."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def shared_copy(module: nn.Module) -> nn.Module:

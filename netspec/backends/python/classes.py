@@ -14,11 +14,12 @@ from fractions import Fraction
 from math import lcm
 from typing import Any, Literal, NamedTuple
 
-from netspec.backends.blueprints import Argument, Class, Schedule
-from netspec.backends.explaining import Family, classes_of, plan
-from netspec.backends.formulas import HOLE
+from netspec.backends.class_names import class_name
 from netspec.backends.in_place import modules_in_place
-from netspec.backends.recipes import Chain, DifferentError, Make, module_recipe, tensor_recipe
+from netspec.backends.python.blueprints import Argument, Class, Schedule
+from netspec.backends.python.explaining import Family, classes_of, plan
+from netspec.backends.python.formulas import HOLE
+from netspec.backends.python.recipes import Chain, DifferentError, Make, module_recipe, tensor_recipe
 from netspec.graph import Body, Graph, Node, Output, Value
 from netspec.ops.base import ModuleCall, StateCall
 
@@ -48,21 +49,6 @@ def find_classes(graph: Graph, *, fold: bool = True) -> Classes:
     finder.define(finder.keys[id(graph.root)])
     finder.settle_calls()
     return Classes(tuple(finder.classes), finder.of_body)
-
-
-def class_name(name: str) -> str:
-    """`conv_norm_act` as `ConvNormAct`, and the names of networks as papers spell them: `resnet50` as `ResNet50`."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
-    result = "".join(_SPELLED.get(word) or _spelled(word[:1].upper() + word[1:]) for word in words)
-    return result if result[:1].isalpha() else f"Net{result}"
-
-
-def _spelled(word: str) -> str:
-    return re.sub(r"(?<=[a-z])net(?=[0-9A-Z]|$)", "Net", re.sub(r"(?<=[a-z])next(?=[0-9A-Z]|$)", "NeXt", word))
-
-
-_SPELLED = {"googlenet": "GoogLeNet", "mbconv": "MBConv", "vit": "ViT"}
-_SPELLED |= {name: name.upper() for name in ("crnn", "dla", "dpn", "lrcn", "mlp", "vgg")}
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netspec.backends.drawing import Box, Cluster, Drawing
+from netspec.backends.pictures.drawing import Box, Cluster, Drawing
 from netspec.quantities import short
 
 LINE_WIDTH = 100

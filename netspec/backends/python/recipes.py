@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
-from netspec.backends.formulas import HOLE, Column
+from netspec.backends.python.formulas import HOLE, Column
 from netspec.ops.base import ModuleCall, Op, StateCall
 
 POSITIONAL: dict[str, tuple[str, ...]] = {

@@ -13,12 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from netspec.backends.dot import Direction, to_dot
-from netspec.backends.drawing import Depth, Drawing, Level, to_drawing, to_drawings
-from netspec.backends.engines import to_svg
-from netspec.backends.marks import marked, with_one_legend
-from netspec.backends.palette import LIGHT, THEMES, Palette, Theme
-from netspec.backends.svg import framed, side_by_side
+from netspec.backends.pictures.dot import Direction, to_dot
+from netspec.backends.pictures.drawing import Depth, Drawing, Level, to_drawing, to_drawings
+from netspec.backends.pictures.engines import to_svg
+from netspec.backends.pictures.marks import marked, with_one_legend
+from netspec.backends.pictures.palette import LIGHT, THEMES, Palette, Theme
+from netspec.backends.pictures.svg import framed, side_by_side
 from netspec.diagnostics import Problem, SpecError, listing, suggest
 from netspec.files import extra, unknown_format, whole
 from netspec.graph import Graph
@@ -64,11 +64,11 @@ def draw(
     if suffix not in formats:
         raise unknown_format(path, list(formats))
     if style == "volumes":
-        from netspec.backends import figure, volumes
+        from netspec.backends.pictures import figure, volumes
 
         _write(path, figure.to_svg(volumes.to_figure(graph, depth, open, close), THEMES[theme]))
     elif suffix == ".html":
-        from netspec.backends.page import to_page
+        from netspec.backends.pictures.page import to_page
 
         _write(path, to_page(graph, depth, open, close))
     else:
@@ -88,11 +88,11 @@ def _content(drawing: Drawing, suffix: str, palette: Palette, direction: Directi
     if suffix == ".dot":
         return to_dot(drawing, palette, direction)
     if suffix == ".mmd":
-        from netspec.backends.mermaid import to_mermaid
+        from netspec.backends.pictures.mermaid import to_mermaid
 
         return to_mermaid(drawing, palette, direction)
     if suffix == ".txt":
-        from netspec.backends.tree import to_tree
+        from netspec.backends.pictures.tree import to_tree
 
         return to_tree(drawing) + "\n"
     return to_picture(drawing, palette, direction, engine)
@@ -132,7 +132,7 @@ def _write(path: str | Path, content: str) -> None:
     """Write text into a file; SVG is painted where the file is a `.png`, and set where it is a `.pdf`."""
     suffix = Path(path).suffix.lower()
     if suffix == ".pdf":
-        from netspec.backends.pdf import to_pdf
+        from netspec.backends.pictures.pdf import to_pdf
 
         data = to_pdf(content)
     else:

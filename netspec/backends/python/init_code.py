@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from math import prod, sqrt
 from typing import Any, NamedTuple
 
-from netspec.backends.blueprints import Class
-from netspec.backends.classes import Classes
-from netspec.backends.lines import INDENT, Call, flat, lay, literal, parsed
-from netspec.backends.recipes import DifferentError
+from netspec.backends.python.blueprints import Class
+from netspec.backends.python.classes import Classes
+from netspec.backends.python.lines import INDENT, Call, flat, lay, literal, parsed
+from netspec.backends.python.recipes import DifferentError
 from netspec.graph import Body, Graph, Node, node_state
 from netspec.ops.base import ModuleCall
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from netspec.backends.dot import Direction, box_lines, numbered
-from netspec.backends.drawing import Box, Cluster, Drawing
-from netspec.backends.palette import Palette
+from netspec.backends.pictures.dot import Direction, box_lines, numbered
+from netspec.backends.pictures.drawing import Box, Cluster, Drawing
+from netspec.backends.pictures.palette import Palette
 
 _ARROWS = {"main": "-->", "shortcut": "==>", "auxiliary": "-.->", "failed": "==>"}
 _ENTITIES = str.maketrans(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from netspec.backends.lines import Code, Loop, flat, parsed
+from netspec.backends.python.lines import Code, Loop, flat, parsed
 
 _NUMBERS = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])|(?<=[A-Za-z_-])\d+(?=\")")
 _LEAST_COUNTED = 3  # items that count on and are worth a comprehension

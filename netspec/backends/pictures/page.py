@@ -16,10 +16,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from netspec.backends.captions import Arguments, copies_name, op_text
-from netspec.backends.drawing import Depth, Drawing, held_fold, kind_word, to_drawing
-from netspec.backends.folds import Fold, body_folds, dense_copies
-from netspec.backends.palette import DARK, LIGHT
+from netspec.backends.pictures.captions import Arguments, copies_name, op_text
+from netspec.backends.pictures.drawing import Depth, Drawing, held_fold, kind_word, to_drawing
+from netspec.backends.pictures.folds import Fold, body_folds, dense_copies
+from netspec.backends.pictures.palette import DARK, LIGHT
 from netspec.backends.receptive import ReceptiveFields
 from netspec.backends.summary import COUNTING_RULE
 from netspec.diagnostics import Span

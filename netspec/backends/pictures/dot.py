@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 
 from graphviz import Digraph, nohtml
 
-from netspec.backends.drawing import Box, Cluster, Drawing
-from netspec.backends.palette import Palette
+from netspec.backends.pictures.drawing import Box, Cluster, Drawing
+from netspec.backends.pictures.palette import Palette
 from netspec.quantities import short
 
 Direction = Literal["down", "right"]

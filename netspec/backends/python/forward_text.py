@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from netspec.backends.blueprints import Class
 from netspec.backends.forward import _Writer, child, registers
-from netspec.backends.lines import INDENT, WIDTH, lay, parsed, steps_of
-from netspec.backends.merging import Recorded
+from netspec.backends.python.blueprints import Class
+from netspec.backends.python.lines import INDENT, WIDTH, lay, parsed, steps_of
+from netspec.backends.python.merging import Recorded
 from netspec.graph import Body, Node
 from netspec.ops.base import FunctionCall
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from netspec.backends.captions import GROUPS, Arguments, contents, copies_name, heading, op_text
-from netspec.backends.folds import Fold, Unit, body_folds, dense_copies
+from netspec.backends.pictures.captions import GROUPS, Arguments, contents, copies_name, heading, op_text
+from netspec.backends.pictures.folds import Fold, Unit, body_folds, dense_copies
 from netspec.diagnostics import Problem, Span, SpecError, suggest
 from netspec.graph import Body, Graph, Node, Value, node_parameters
 from netspec.ops.base import Op

@@ -14,11 +14,21 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
-from netspec.backends.blueprints import Argument, Branch, Class
-from netspec.backends.formulas import HOLE, Column, Formula, agrees, atom, condition, constant, number_formula, present
-from netspec.backends.lines import literal
-from netspec.backends.merging import Recipe, merge, merge_dense, tokens
-from netspec.backends.recipes import (
+from netspec.backends.python.blueprints import Argument, Branch, Class
+from netspec.backends.python.formulas import (
+    HOLE,
+    Column,
+    Formula,
+    agrees,
+    atom,
+    condition,
+    constant,
+    number_formula,
+    present,
+)
+from netspec.backends.python.lines import literal
+from netspec.backends.python.merging import Recipe, merge, merge_dense, tokens
+from netspec.backends.python.recipes import (
     Chain,
     DifferentError,
     Make,

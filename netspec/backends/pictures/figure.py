@@ -11,10 +11,10 @@ from itertools import pairwise
 from math import sqrt
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from netspec.backends.dot import text_width
-from netspec.backends.palette import Palette, Tone
-from netspec.backends.svg import FONTS
-from netspec.backends.volumes import Figure, Layer, Volume
+from netspec.backends.pictures.dot import text_width
+from netspec.backends.pictures.palette import Palette, Tone
+from netspec.backends.pictures.svg import FONTS
+from netspec.backends.pictures.volumes import Figure, Layer, Volume
 
 PAGE_WIDTH = 504.0  # 7 inches, the text of a letter or A4 page
 FONT_SIZE = 8.0

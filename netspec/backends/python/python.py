@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 
-from netspec.backends.class_text import ClassText
-from netspec.backends.classes import Classes, find_classes
-from netspec.backends.init_code import Initialization
-from netspec.backends.lines import docstring
-from netspec.backends.recipes import DifferentError
-from netspec.backends.replay import is_network
+from netspec.backends.python.class_text import ClassText
+from netspec.backends.python.classes import Classes, find_classes
+from netspec.backends.python.init_code import Initialization
+from netspec.backends.python.lines import docstring
+from netspec.backends.python.recipes import DifferentError
+from netspec.backends.python.replay import is_network
 from netspec.graph import Graph
 from netspec.recursion import deep_recursion
 

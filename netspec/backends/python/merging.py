@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from netspec.backends.blueprints import Copies, Function
-from netspec.backends.folds import dense_copies
-from netspec.backends.formulas import HOLE, Column, constant, present
 from netspec.backends.in_place import in_place
-from netspec.backends.recipes import DifferentError, Make, Slot, unify
+from netspec.backends.pictures.folds import dense_copies
+from netspec.backends.python.blueprints import Copies, Function
+from netspec.backends.python.formulas import HOLE, Column, constant, present
+from netspec.backends.python.recipes import DifferentError, Make, Slot, unify
 from netspec.graph import Body, Node, Output, Value
 from netspec.ops.base import Call, FunctionCall, ModuleCall, Op
 from netspec.shapes import TensorType

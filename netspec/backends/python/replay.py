@@ -13,7 +13,7 @@ from functools import lru_cache
 from types import CodeType, SimpleNamespace
 from typing import Any
 
-from netspec.backends.classes import class_name
+from netspec.backends.class_names import class_name
 from netspec.graph import Body, Graph, Node
 from netspec.ops.base import FunctionCall, ModuleCall
 

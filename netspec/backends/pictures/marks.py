@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from netspec.backends.drawing import SIGNS, Box, Cluster, Drawing, Mark
+from netspec.backends.pictures.drawing import SIGNS, Box, Cluster, Drawing, Mark
 from netspec.paths import enclosing
 
 

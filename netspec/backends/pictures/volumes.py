@@ -12,9 +12,9 @@ from itertools import pairwise
 from math import prod
 from typing import Literal
 
-from netspec.backends.captions import op_text
-from netspec.backends.dot import trunk
-from netspec.backends.drawing import Box, Cluster, Depth, Drawing, outline, to_drawing
+from netspec.backends.pictures.captions import op_text
+from netspec.backends.pictures.dot import trunk
+from netspec.backends.pictures.drawing import Box, Cluster, Depth, Drawing, outline, to_drawing
 from netspec.graph import Graph, Node
 from netspec.ops.base import Op
 from netspec.shapes import AXIS_NAMES

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement
 
-from netspec.backends.dot import EDGE_FONT_SIZE, FONT_SIZE, Direction, numbered, text_width, title_lines, trunk
-from netspec.backends.drawing import SIGNS, Box, Cluster, Drawing, EdgeKind
-from netspec.backends.palette import Palette, Stroke, Tone
+from netspec.backends.pictures.dot import EDGE_FONT_SIZE, FONT_SIZE, Direction, numbered, text_width, title_lines, trunk
+from netspec.backends.pictures.drawing import SIGNS, Box, Cluster, Drawing, EdgeKind
+from netspec.backends.pictures.palette import Palette, Stroke, Tone
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
 FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from netspec.backends.blueprints import Class
-from netspec.backends.formulas import HOLE
-from netspec.backends.forward_text import forward_lines
-from netspec.backends.init_code import InitCode, Initialization
-from netspec.backends.lines import INDENT, Call, Code, Loop, Row, docstring, flat, lay, literal
-from netspec.backends.recipes import Chain, Make, Module, Optional, Slot, Tensor
-from netspec.backends.repeats import find_runs
+from netspec.backends.python.blueprints import Class
+from netspec.backends.python.formulas import HOLE
+from netspec.backends.python.forward_text import forward_lines
+from netspec.backends.python.init_code import InitCode, Initialization
+from netspec.backends.python.lines import INDENT, Call, Code, Loop, Row, docstring, flat, lay, literal
+from netspec.backends.python.recipes import Chain, Make, Module, Optional, Slot, Tensor
+from netspec.backends.python.repeats import find_runs
 from netspec.graph import Body, Graph, Node
 
 _LONG_CHAIN = 5  # items that are worth comments

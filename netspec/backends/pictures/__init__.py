@@ -1,0 +1,1 @@
+"""A graph in, pictures of it out. `picture.draw` is the entry."""
