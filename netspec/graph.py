@@ -72,6 +72,13 @@ class Node:
     def output_types(self) -> tuple[TensorType, ...]:
         return tuple(value.type for value in self.outputs)
 
+    @property
+    def passes_one(self) -> bool:
+        """Whether the next node of a chain gets one tensor from this one, which may be the first of an op's outputs."""
+        if isinstance(self.target, Body):
+            return len(self.outputs) == 1 and self.target.returns == "bare"
+        return len(self.outputs) == 1 or bool(self.target.output_names)
+
     def __repr__(self) -> str:
         sources = ", ".join(value.name for value in self.inputs)
         return f"{self.name} = {self.kind}({sources}) -> {', '.join(str(t) for t in self.output_types)}"

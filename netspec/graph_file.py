@@ -286,7 +286,7 @@ def _check_chain(entry: Entry, body: Body) -> None:
     nodes = body.nodes
     results = [*body.inputs, *(node.outputs[0] for node in nodes)]
     wired = [*(node.inputs for node in nodes), tuple(output.value for output in body.outputs)]
-    single = all(len(node.outputs) == 1 or (isinstance(node.target, Op) and node.target.output_names) for node in nodes)
+    single = all(node.passes_one for node in nodes)
     in_order = body.schedule == nodes and len(body.inputs) == 1 and wired == [(value,) for value in results]
     if not (single and in_order) or body.returns != "bare" or any(node.shares for node in nodes):
         raise entry.at(

@@ -256,10 +256,8 @@ class BodyBuilder:
             named = _Item(str(position), item.spec, item.context, item.span)
             node = self.node(named, (current,))
             if node is not None:
-                if len(node.outputs) > 1 and (isinstance(node.target, Body) or not node.target.output_names):
-                    outputs = count_of(len(node.outputs), "output")
-                    help = ("use a mapping, in which each output has a name",)
-                    self.fail(Problem("wrong-inputs", f"`{node.kind}` gives {outputs} in a list", help=help), item.span)
+                if not node.passes_one:
+                    self.fail(_ends_a_list(node), item.span)
                     return None
                 current = node.outputs[0]
                 position += 1
@@ -593,17 +591,19 @@ class BodyBuilder:
                 made = (*nodes, *joins, self.failing(name, spec, (current,)))
                 self.elaborator.sketch = Body("repeat", "graph", (source,), made, made, (), spec.span, repeated=True)
                 return None
-            if len(instance.outputs) != 1:
-                raise Problem("wrong-inputs", "a repeated node has one output").place(spec.span)
-            node = Node(
-                name, instance.kind, instance.target, (current,), (Value(name, instance.outputs[0]),), spec.span
-            )
+            outputs = tuple(Value(name, type) for type in instance.outputs)
+            node = Node(name, instance.kind, instance.target, (current,), outputs, spec.span)
+            if len(outputs) != 1 or not node.passes_one:
+                raise Problem("wrong-inputs", "a repeated node has one output, which is no dict").place(spec.span)
             nodes.append(node)
             names.add(name)
             current = node.outputs[0]
             if spec.dense:
                 joins.append(self.joined(f"concat{position + 1}", node, spec))
                 current = joins[-1].outputs[0]
+        for join in joins:
+            while join.name in names:
+                join.name = join.outputs[0].name = f"{join.name}_"
         schedule = [step for pair in zip(nodes, joins, strict=True) for step in pair] if spec.dense else nodes
         body = Body(
             "repeat",
@@ -635,6 +635,12 @@ class BodyBuilder:
     def fail(self, problem: Problem, span: Span) -> None:
         self.failed = True
         self.elaborator.report(problem, span)
+
+
+def _ends_a_list(node: Node) -> Problem:
+    outputs = "a dict" if len(node.outputs) == 1 else count_of(len(node.outputs), "output")
+    help = ("use a mapping, in which each output has a name",)
+    return Problem("wrong-inputs", f"`{node.kind}` gives {outputs} in a list", help=help)
 
 
 def interchangeable(

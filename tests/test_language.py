@@ -207,6 +207,13 @@ def test_dense_copies_see_the_input_and_all_copies_before_them() -> None:
     assert widths == [3, 7, 11]
 
 
+def test_what_joins_densely_wired_copies_gives_way_to_their_names() -> None:
+    graph = compiled('graph: {dense: {repeat: 2, connect: dense, name: "concat{i + 1}", conv: [4, 1]}}')
+    body = graph.find("dense").target
+    assert isinstance(body, Body)
+    assert [node.name for node in body.schedule] == ["concat1", "concat1_", "concat2", "concat2_"]
+
+
 def test_a_loop_splices_into_a_list() -> None:
     graph = compiled("graph:\n  - for: c, k in [[8, 3], [16, 1]]\n    do: [{conv: [c, k]}, relu]\n  - flatten")
     assert [node.kind for _, node in graph.walk()] == ["conv", "relu", "conv", "relu", "flatten"]
