@@ -47,6 +47,7 @@ def docs() -> None:
     run("docs/make_zoo.py", "--check")
     run("docs/make_schema.py", "--check")
     run("docs/make_diagnostics.py", "--check")
+    run("docs/make_benchmarks.py", "--check")
 
 
 def wheel() -> None:

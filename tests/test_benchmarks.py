@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 import netspec
+from benchmarks import plot
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.check import NETWORK, by_flop_counter, by_netspec, process
 from benchmarks.contest import (
@@ -250,6 +251,13 @@ def test_a_plot_has_a_row_for_each_group_with_the_ratio(tmp_path: Path) -> None:
     (entry,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["benchmarks"]["tiny"]
     mean = mean_ratios([entry["samples"]], "long", "short", CPU_TIME).median
     assert f">{digits(mean)}<" in drawn
+
+
+def test_a_plot_compares_what_was_measured_alike() -> None:
+    timed = {"title": "job", "group": "", "samples": {"a": {CPU_TIME: [1.0]}, "b": {CPU_TIME: [2.0]}}}
+    weighed = {"title": "job", "group": "", "samples": {"a": {PEAK: [1.0]}}}
+    (row,) = plot.rows([timed, weighed], "cpu")
+    assert (row.label, row.spread.median) == ("job: b to a", 2)
 
 
 @pytest.mark.usefixtures("tiny")
