@@ -64,10 +64,10 @@ def rows(entries: Sequence[Mapping[str, Any]], device: str) -> Iterator[Row]:
     for title, contests in groups.items():
         reference, *others = contests[0]
         what = compared(contests[0][reference], device)
-        contests = [contest for contest in contests if what in contest[reference]]  # memory is a contest of its own
+        alike = [contest for contest in contests if what in contest[reference]]  # memory is a contest of its own
         for name in others if what else ():
-            if all(what in contest.get(name, ()) for contest in contests):
-                spread = mean_ratios(contests, name, reference, what)
+            if all(what in contest.get(name, ()) for contest in alike):
+                spread = mean_ratios(alike, name, reference, what)
                 yield Row(
                     f"{title}{'' if what in (CPU_TIME, WALL_TIME) else f', {what}'}: {name} to {reference}", spread
                 )

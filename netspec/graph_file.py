@@ -26,9 +26,9 @@ from netspec.paths import prefixes
 from netspec.quantities import byte_size
 from netspec.scope import count_of
 from netspec.shapes import BYTES, TensorType
+from netspec.sharing import calls
 from netspec.transfer import checkpointed_nodes, frozen_parameters
 from netspec.verify import verify
-from netspec.wiring import calls
 
 _PUBLISHED = re.compile(r"(torchvision|timm)/[a-z0-9_]+")
 _DOTTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*\Z")  # of an output: a path, perhaps

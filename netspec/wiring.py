@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from netspec.diagnostics import Problem, Span, listing, suggest
-from netspec.expressions import Word, fill, loop_names, loop_targets, show, unknown_name, unpack
+from netspec.expressions import Word, fill, loop_targets, show, unknown_name, unpack
 from netspec.graph import Body, Node, Output, Value
-from netspec.instances import op_instance
-from netspec.limits import charge, limits
-from netspec.names import check_copy_name, check_node_name
-from netspec.ops.base import Op
-from netspec.paths import enclosing, prefixes
-from netspec.scope import Context, Copy, Instance, Wiring, count_of
+from netspec.limits import limits
+from netspec.names import check_node_name
+from netspec.order import Cycle, run_order, standing
+from netspec.paths import enclosing
+from netspec.repeats import copies, failing, repeated
+from netspec.scope import Context, Instance, Wiring, count_of
 from netspec.shapes import TensorType
+from netspec.sharing import interchangeable
 from netspec.source import Scalar
 from netspec.spec import BodySpec, Entry, NodeSpec
 
 if TYPE_CHECKING:
     from netspec.elaborate import Elaborator
-
-
-_COST_OF_CALL = 20  # steps of work to compare one PyTorch call with another
 
 
 class _Item(NamedTuple):
@@ -45,46 +42,6 @@ def split_reference(text: str, known: Collection[str]) -> tuple[str, str]:
     """`node` or `node.output` as name and output. No known name begins with another and a dot, so there is one way."""
     name, _, output = text.rpartition(".")
     return (name, output) if name in known else (text, "")
-
-
-def standing(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Sort keys that bring together what one module holds, at the place of the first of it."""
-    order: dict[str, int] = {}
-    return {name: tuple(order.setdefault(part, len(order)) for part in prefixes(name)) for name in names}
-
-
-class _Order:
-    """The names of nodes in the order they run. The `early` ones run as soon as all that they need is there."""
-
-    def __init__(self, needs: Mapping[str, set[str]], early: Iterable[str]) -> None:
-        self.names: dict[str, None] = {}
-        self.needs = needs
-        self.position = {name: index for index, name in enumerate(needs)}
-        self.lacking = {name: len(needs[name]) for name in early}
-        self.ready = [(self.position[name], name) for name, count in self.lacking.items() if count == 0]
-        self.readers: dict[str, list[str]] = {}
-        for name in self.lacking:
-            for needed in needs[name]:
-                self.readers.setdefault(needed, []).append(name)
-
-    def inputs(self, name: str) -> Iterator[str]:
-        """What a node needs, in the order written."""
-        return iter(sorted(self.needs[name], key=self.position.__getitem__))
-
-    def run(self, name: str) -> None:
-        """Put a node next, and behind it the early ones that have what they need then."""
-        self._note(name)
-        while self.ready:
-            _, early = heappop(self.ready)
-            if early not in self.names:
-                self._note(early)
-
-    def _note(self, name: str) -> None:
-        self.names[name] = None
-        for reader in self.readers.get(name, ()):
-            self.lacking[reader] -= 1
-            if self.lacking[reader] == 0:
-                heappush(self.ready, (self.position[reader], reader))
 
 
 class BodyBuilder:
@@ -318,26 +275,15 @@ class BodyBuilder:
 
     def scheduled(self, defaults: dict[str, str | None]) -> list[_Item]:
         """The items in the order they run: as written, each after what it needs; training-only ones at once."""
-        order = _Order({item.name: self.needs(item, defaults[item.name]) for item in self.items}, self.early)
-        for item in self.items:
-            stack = {} if item.name in order.names else {item.name: order.inputs(item.name)}
-            while stack:
-                name = next(reversed(stack))
-                missing = next((needed for needed in stack[name] if needed not in order.names), None)
-                if missing is None:
-                    del stack[name]
-                    order.run(name)
-                elif missing in stack:
-                    names = list(stack)
-                    cycle = [*names[names.index(missing) :], missing]
-                    help = ("a graph has no loops: use `repeat`, or a recurrent op",)
-                    path = " → ".join(f"`{name}`" for name in cycle)
-                    problem = Problem("cycle", f"`{missing}` needs its own output: {path}", help=help)
-                    self.fail(problem, self.by_name[missing].span)
-                    return []
-                else:
-                    stack[missing] = order.inputs(missing)
-        return [self.by_name[name] for name in order.names]
+        try:
+            order = run_order({item.name: self.needs(item, defaults[item.name]) for item in self.items}, self.early)
+        except Cycle as cycle:
+            help = ("a graph has no loops: use `repeat`, or a recurrent op",)
+            path = " → ".join(f"`{name}`" for name in cycle.names)
+            problem = Problem("cycle", f"`{cycle.names[0]}` needs its own output: {path}", help=help)
+            self.fail(problem, self.by_name[cycle.names[0]].span)
+            return []
+        return [self.by_name[name] for name in order]
 
     @property
     def early(self) -> list[str]:
@@ -475,7 +421,7 @@ class BodyBuilder:
                 if shares is not None:
                     instance = self.shared(shares, types)
                 elif spec.repeat is not None:
-                    instance = self.repeated(item, context, types)
+                    instance = repeated(elaborator, spec, context, types)
                 else:
                     instance = elaborator.instance(spec, context, types)
             except Problem as problem:
@@ -483,7 +429,7 @@ class BodyBuilder:
                 instance = None
         if instance is None:
             self.failed = True
-            self.broken[item.name] = self.failing(item.name, spec, inputs)
+            self.broken[item.name] = failing(elaborator, item.name, spec, inputs)
             return None
         names = [item.name]
         if len(instance.outputs) > 1:
@@ -509,7 +455,7 @@ class BodyBuilder:
             return f"`{spec.condition.text}` is false"
         if spec.parameter and spec.op is not None and context.scope.get(spec.op.text) is None:
             return f"`{spec.op.text}` is none"
-        if spec.repeat is not None and self.copies(spec.repeat, context) == 0:
+        if spec.repeat is not None and copies(self.elaborator, spec.repeat, context) == 0:
             return f"`repeat: {spec.repeat.text}` is 0"
         return None
 
@@ -537,7 +483,7 @@ class BodyBuilder:
             raise Problem("wrong-inputs", f"`{call.text}` takes {count_of(len(owner.inputs), 'input')}")
         context = self.scoped(item, (Value("", types[0]),)) if types else item.context
         if item.spec.repeat is not None:
-            instance = self.repeated(item, context, types)
+            instance = repeated(self.elaborator, item.spec, context, types)
         else:
             instance = self.elaborator.instance(item.spec, context, types)
         if instance is None:
@@ -548,90 +494,6 @@ class BodyBuilder:
             raise Problem("shape-mismatch", message).place(call.span)
         return instance
 
-    # Repeats ---------------------------------------------------------------------------------------------------------
-
-    def copies(self, repeat: Scalar, context: Context) -> int:
-        count = self.elaborator.value(repeat, context)
-        if isinstance(count, Word):
-            raise unknown_name(count, context.scope).place(repeat.span)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            message = f"`repeat` must be an integer of at least 0, got `{show(count)}`"
-            raise Problem("wrong-type", message).place(repeat.span)
-        if count > (most := limits().copies):
-            raise Problem("value-too-large", f"`repeat: {count}` is more than {most:,}").place(repeat.span)
-        return count
-
-    def repeated(self, item: _Item, context: Context, types: tuple[TensorType, ...]) -> Instance | None:
-        """A body of copies, wired as a chain, or densely: each sees the input and all copies before it, joined."""
-        spec = item.spec
-        assert spec.repeat is not None
-        if len(types) != 1:
-            raise Problem("wrong-inputs", f"a repeated node takes one input, got {len(types)}").place(spec.repeat.span)
-        count = self.copies(spec.repeat, context)
-        own = set(loop_names(spec.loop.targets)) if spec.loop else set()
-        source = current = Value("x", types[0])
-        nodes: list[Node] = []
-        joins: list[Node] = []
-        names: set[str] = set()
-        for position in range(count):
-            implicit = {"i": position, "first": position == 0, "last": position == count - 1}
-            variables = {name: value for name, value in implicit.items() if name not in own}
-            self.elaborator.admit(spec.span)
-            inner = context.extended({**variables, "input": current.type})
-            name = str(position)
-            if spec.copy_name is not None:
-                name = fill(spec.copy_name.text, inner.scope)
-                check_copy_name(name)
-                if name in names:
-                    message = f"two copies have the name `{name}`"
-                    raise Problem("name-taken", message, help=("use `{i}` in it",)).place(spec.copy_name.span)
-            with self.elaborator.inside(name, Copy(position + 1, count)):
-                instance = self.elaborator.instance(spec, inner, (current.type,))
-            if instance is None:
-                made = (*nodes, *joins, self.failing(name, spec, (current,)))
-                self.elaborator.sketch = Body("repeat", "graph", (source,), made, made, (), spec.span, repeated=True)
-                return None
-            outputs = tuple(Value(name, type) for type in instance.outputs)
-            node = Node(name, instance.kind, instance.target, (current,), outputs, spec.span)
-            if len(outputs) != 1 or not node.passes_one:
-                raise Problem("wrong-inputs", "a repeated node has one output, which is no dict").place(spec.span)
-            nodes.append(node)
-            names.add(name)
-            current = node.outputs[0]
-            if spec.dense:
-                joins.append(self.joined(f"concat{position + 1}", node, spec))
-                current = joins[-1].outputs[0]
-        for join in joins:
-            while join.name in names:
-                join.name = join.outputs[0].name = f"{join.name}_"
-        schedule = [step for pair in zip(nodes, joins, strict=True) for step in pair] if spec.dense else nodes
-        body = Body(
-            "repeat",
-            "graph" if spec.dense else "chain",
-            (source,),
-            (*nodes, *joins),
-            tuple(schedule),
-            (Output("x", current),),
-            spec.span,
-            repeated=True,
-        )
-        return Instance("repeat", body, (current.type,))
-
-    def joined(self, name: str, node: Node, spec: NodeSpec) -> Node:
-        """What a densely wired copy saw, with what it made behind it."""
-        seen = (node.inputs[0], node.outputs[0])
-        concat = op_instance("concat", {}, (seen[0].type, seen[1].type)).instance
-        return Node(name, "concat", concat.target, seen, (Value(name, *concat.outputs),), spec.span)
-
-    def failing(self, name: str, spec: NodeSpec, inputs: tuple[Value, ...]) -> Node:
-        """A node that failed: it has no outputs, and of its inside only what came before the mistake."""
-        kind = spec.op.text if spec.op is not None else "repeat" if spec.repeat is not None else "graph"
-        inside, self.elaborator.sketch = self.elaborator.sketch, None
-        if inside is None:
-            inputs_inside = tuple(Value(value.name, value.type) for value in inputs)
-            inside = Body(kind, "graph", inputs_inside, (), (), (), spec.span)
-        return Node(name, kind, inside, inputs, (), spec.span)
-
     def fail(self, problem: Problem, span: Span) -> None:
         self.failed = True
         self.elaborator.report(problem, span)
@@ -641,25 +503,3 @@ def _ends_a_list(node: Node) -> Problem:
     outputs = "a dict" if len(node.outputs) == 1 else count_of(len(node.outputs), "output")
     help = ("use a mapping, in which each output has a name",)
     return Problem("wrong-inputs", f"`{node.kind}` gives {outputs} in a list", help=help)
-
-
-def interchangeable(
-    first: Op | Body, inputs: tuple[TensorType, ...], second: Op | Body, others: tuple[TensorType, ...]
-) -> bool:
-    """Whether a module made for `inputs` can do the work of one made for `others`."""
-    if first is second and inputs == others:
-        return True
-    charge(sum(_COST_OF_CALL * target.size for target in (first, second) if isinstance(target, Body)))
-    return list(calls(first, inputs)) == list(calls(second, others))
-
-
-def calls(target: Op | Body, inputs: tuple[TensorType, ...]) -> Iterator[Any]:
-    """What makes two modules interchangeable: the PyTorch call of every op in them, with names, in order."""
-    pending = [("", target, inputs)]
-    while pending:
-        name, target, inputs = pending.pop()
-        if isinstance(target, Body):
-            yield name
-            pending.extend((node.name, node.target, node.input_types) for node in reversed(target.schedule))
-        else:
-            yield name, target.torch(*inputs)
