@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -27,7 +28,7 @@ from netspec.backends.optimize.fold_norms import CONVOLUTIONS, TRANSPOSED, fold_
 from netspec.backends.optimize.fusion import CHANNELS_LAST, INPUT, OTHER, PLAIN, Call, Group, Slot
 from netspec.backends.optimize.overwrite import overwrite
 from netspec.backends.optimize.plan import Plan
-from netspec.backends.optimize.tracing import Program, Untraceable, shared_copy, trace
+from netspec.backends.optimize.tracing import Program, Untraceable, trace
 from netspec.backends.program import sample
 from netspec.diagnostics import Problem, SpecError, first_line
 from netspec.graph import Graph
@@ -70,7 +71,7 @@ def optimize(
         help = (f'`dtype="{given.dtype}"`',)
         raise SpecError([Problem("wrong-plan", f"the plan is for {given.dtype}, not {name}", help=help).at(None)])
     with torch.no_grad():
-        made = _optimized(shared_copy(network), inputs, name, given)
+        made = _optimized(_shared_copy(network), inputs, name, given)
     made.plan = replace(made.plan, prepared=perf_counter() - start)
     return made
 
@@ -117,6 +118,12 @@ class Optimized(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Optimized:
         return Optimized(self._run, self.code, self.plan)  # nothing that a copy shares can change
+
+
+def _shared_copy(module: nn.Module) -> nn.Module:
+    """The module in eval mode with the same parameters and buffers, in modules of their own."""
+    tensors = chain(module.parameters(), module.buffers())
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors}).eval()
 
 
 # The recipe ----------------------------------------------------------------------------------------------------------

@@ -65,11 +65,10 @@ class Program:
 
 
 def trace(module: nn.Module) -> Program:
-    """The program of a module in eval mode; its tensors are those of the module, which itself is left as it is.
+    """The program of a module that is in eval mode; its tensors are those of the module, which is left as it is.
 
     Dropout and identities are gone, layers are functions, and nothing changes a tensor in place. Raises `Untraceable`.
     """
-    module = shared_copy(module)
     try:
         graph = _Tracer().trace(module)
     except Exception as error:  # whatever the module's own code raises when it meets a symbol
@@ -90,12 +89,6 @@ def trace(module: nn.Module) -> Program:
         _out_of_place(program, node)
     program.clean()
     return program
-
-
-def shared_copy(module: nn.Module) -> nn.Module:
-    """The module in eval mode with the same parameters and buffers, in modules of their own."""
-    tensors = chain(module.parameters(), module.buffers())
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors}).eval()
 
 
 class _Tracer(fx.Tracer):
