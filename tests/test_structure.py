@@ -16,6 +16,7 @@ LAYERS = [
     {"cli"},
     {"commands"},
     {"__init__"},
+    {"hub", "models"},
     {"compiler", "graph_file", "schema", "select", "watch"},
     {"verify", "transfer", "initialize", "elaborate", "describe", "warn"},
     {"wiring"},
@@ -92,7 +93,7 @@ def test_only_the_backends_for_torch_import_torch() -> None:
     }
     for_torch = "checkpoint initial module onnx_file program report weights"
     optimizing = "fold_norms fusion optimize overwrite tracing"
-    expected = {f"backends/{name}.py" for name in for_torch.split()}
+    expected = {"hub.py", *(f"backends/{name}.py" for name in for_torch.split())}
     assert importers == expected | {f"backends/optimize/{name}.py" for name in optimizing.split()}
 
 
