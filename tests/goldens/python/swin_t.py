@@ -201,15 +201,15 @@ class SwinBlock(nn.Module):
         self.mlp = MLP(in_features, 4 * in_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        attended = self.norm1(x)
-        attended = self.attn(attended)
-        attended = self.stochastic_depth(attended)
-        attended = attended + x
-        y: Tensor = self.norm2(attended)
-        y = self.mlp(y)
+        y = self.norm1(x)
+        y = self.attn(y)
         y = self.stochastic_depth(y)
-        y += attended
-        return y
+        y = y + x
+        dropped = self.norm2(y)
+        dropped = self.mlp(dropped)
+        dropped = self.stochastic_depth(dropped)
+        out: Tensor = y + dropped
+        return out
 
 
 class PatchMerging(nn.Module):
