@@ -71,7 +71,7 @@ def outcome(path: Path) -> dict[str, Any]:
 def warm_up() -> None:
     """Import all that compiling needs, messages included, so that whatever is imported later is not ours."""
     for path in PACKAGE.glob("*.py"):
-        if path.stem != "__main__":
+        if path.stem not in ("__main__", "hub"):  # which start the command line, and torch
             import_module(f"netspec.{path.stem}")
     for name in OP_NAMES:
         op_class(name).fields()
