@@ -85,7 +85,7 @@ def capabilities() -> None:
 def fuzz() -> None:
     """Search for specs that end in neither a graph nor diagnostics, for some minutes, with atheris if it is there."""
     os.environ["NETSPEC_FUZZ"] = "longer"
-    run("pytest", "-q", "tests/test_fuzz.py")
+    run("pytest", "-q", "tests/test_fuzz.py", "tests/test_mutations.py")
     if importlib.util.find_spec("atheris"):
         run("tests.guided_fuzz", "-max_total_time=300", "-artifact_prefix=.hypothesis/", "-timeout=10")
 

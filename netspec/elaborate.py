@@ -90,7 +90,11 @@ class Elaborator:
             instance = self.block_body(block, scope, tuple(inputs), root=True)
         if instance is None:
             return self.sketch
-        assert isinstance(instance.target, Body)
+        if not isinstance(instance.target, Body):
+            help = (f"write `graph: [{instance.kind}]`",)
+            message = "`node` of a single op makes a block, and no network"
+            self.reporter.error("misplaced-word", message, block.body.span, help=help)
+            return None
         if instance.target.size > self.limits.nodes:
             message = f"the network unrolls into {instance.target.size:,} nodes, more than {self.limits.nodes:,}"
             self.reporter.error("network-too-large", message, block.body.span)

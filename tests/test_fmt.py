@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from netspec import SpecError
@@ -22,6 +22,7 @@ from netspec.layout import WIDTH, tidy
 from netspec.parts import DOCUMENT_KEYS
 from netspec.source import read, read_text
 from tests.commands import Run
+from tests.effort import examples
 
 WRONG = sorted((Path(__file__).parent / "wrong").glob("**/*.yaml"))
 
@@ -198,7 +199,7 @@ class Writer:
         return "".join(lines)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(60)
 @given(st.dictionaries(st.sampled_from("abcdefg"), TREES, min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_any_layout_becomes_the_one_layout(tree: Any, random: Random) -> None:
     writer = Writer(random)

@@ -5,11 +5,10 @@ A run takes seconds; `python tasks.py fuzz` sets `NETSPEC_FUZZ` to have each tes
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import netspec
@@ -21,11 +20,9 @@ from netspec.initializers import INITIALIZERS
 from netspec.ops import OP_NAMES
 from netspec.parts import DOCUMENT_KEYS
 from netspec.spec import KINDS, NODE_WORDS
+from tests.effort import examples
 
-LONGER = 100 if os.environ.get("NETSPEC_FUZZ") else 1
-FUZZ = settings(
-    max_examples=100 * LONGER, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+FUZZ = examples(100)
 
 SPECS = [path.read_bytes() for path in shipped_specs().values()]
 

@@ -23,7 +23,7 @@ from netspec.backends.diff import Difference
 from netspec.backends.graph_json import to_graph_json
 from netspec.catalog import shipped_specs
 from tests.commands import Run
-from tests.test_fuzz import LONGER
+from tests.effort import EFFORT
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "graph.schema.json").read_text(encoding="utf-8"))
 HEAD = "netspec: 1\nname: net\ninput: [3, 16, 16]\n"
@@ -344,7 +344,7 @@ def test_a_damaged_file_gives_a_graph_or_diagnostics() -> None:
     texts = [to_graph_json(netspec.loads(text)) for text in (SMALL, EVERYTHING)]
     chance = random.Random(7)
     built = refused = longest = 0
-    for number in range(150 * LONGER):
+    for number in range(150 * EFFORT):
         text = damaged(chance.choice(texts), chance)
         try:
             graph = netspec.loads(text)

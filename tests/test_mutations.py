@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import EFFORT
 from tests.mutations import KINDS, Mutation, mutations, outcome, tally
 
 SECURITY = Path(__file__).parent.parent / "docs" / "security.md"
-COUNT = 500
+COUNT = 300 * EFFORT
 
 
 def test_mutations_are_valid_or_reported_at_their_place(record_property: Callable[[str, object], None]) -> None:

@@ -21,7 +21,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  PyTorch's own name for it
 import torchvision
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,6 +34,7 @@ from netspec.initializers import NormalTable
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import FunctionCall, Op, StateCall
 from netspec.shapes import TensorType
+from tests.effort import examples
 from tests.op_runner import make_module, run
 
 BATCH = 3
@@ -845,7 +846,7 @@ def test_initial_values_are_those_of_the_constructor(case: Case) -> None:
 
 # Generated cases -----------------------------------------------------------------------------------------------------
 
-GENERATED = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+GENERATED = settings(examples(100), derandomize=True)
 
 
 @st.composite

@@ -7,7 +7,7 @@ from typing import Any
 import networkx
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -15,8 +15,9 @@ import netspec
 from netspec import SpecError
 from netspec.backends.summary import to_summary
 from netspec.catalog import shipped_specs
+from tests.effort import examples
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = examples(40)
 
 CHANNELS = st.sampled_from([4, 6, 8])
 SIMPLE = st.sampled_from(["relu", "batch_norm", "identity", {"dropout": 0.1}, {"group_norm": 2}, "gelu"])
@@ -75,7 +76,7 @@ def test_totals_equal_the_sum_of_the_rows(text: str) -> None:
     assert graph.parameters == trained
 
 
-@settings(QUICK, max_examples=25)
+@examples(20)
 @given(specs())
 def test_the_module_is_what_the_graph_says(text: str) -> None:
     graph = netspec.loads(text)
@@ -116,14 +117,14 @@ JUNK = st.recursive(
 )
 
 
-@settings(QUICK, max_examples=300)
+@examples(120)
 @given(JUNK)
 def test_whatever_stands_in_a_graph_the_outcome_is_a_graph_or_diagnostics(junk: Any) -> None:
     document = {"netspec": 1, "input": [3, 8, 8], "graph": {"a": {"conv": [4, 1]}, "b": junk}}
     outcome_is_a_graph_or_diagnostics(yaml.safe_dump(document, allow_unicode=True))
 
 
-@settings(QUICK, max_examples=200)
+@examples(80)
 @given(st.sampled_from(sorted(shipped_specs())), st.data())
 def test_a_damaged_spec_is_a_graph_or_diagnostics(name: str, data: st.DataObject) -> None:
     text = shipped_specs()[name].read_text(encoding="utf-8")
@@ -132,7 +133,7 @@ def test_a_damaged_spec_is_a_graph_or_diagnostics(name: str, data: st.DataObject
     outcome_is_a_graph_or_diagnostics(text[:start] + data.draw(st.text(max_size=4)) + text[start + length :])
 
 
-@settings(QUICK, max_examples=200)
+@examples(80)
 @given(st.text(alphabet="x.()[]+-*/%<>= ,0123456789abif else not and or in len range", max_size=40))
 def test_whatever_the_expression_the_outcome_is_a_graph_or_diagnostics(expression: str) -> None:
     document = {"netspec": 1, "input": [3, 8, 8], "graph": [{"conv": [expression, 1]}]}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 import netspec
 from netspec.backends.receptive import ReceptiveFields
 from netspec.windows import WHOLE, Reach, Reaches
+from tests.effort import examples
 from tests.op_runner import make_module, run
 from tests.test_ops import ACCEPTED, Case
 
@@ -124,7 +125,7 @@ def _gradients(graph: netspec.Graph, x: Tensor) -> Tensor:
     return torch.stack(rows) != 0
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@examples(30)
 @given(chains())
 def test_the_field_of_a_network_is_where_its_gradient_is_not_0(layers: list[str]) -> None:
     length = 200

@@ -16,7 +16,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.strategies import integers, text
 from PIL import Image
 from safetensors.torch import save_file
@@ -29,6 +29,7 @@ from netspec.backends.weights import build_with_weights
 from netspec.catalog import shipped_specs
 from netspec.cli import main
 from netspec.paths import PathPattern, covering
+from tests.effort import examples
 from tests.test_timm import NAMES, NAMES_IN_TIMM
 
 
@@ -503,7 +504,7 @@ def test_keys_are_named_by_the_shortest_path_that_holds_no_other() -> None:
     assert covering(["conv1.weight"], ["conv.weight"]) == ["conv1"]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(text("ab.*", max_size=8), text("ab.", max_size=10), integers(0, 3))
 def test_a_selector_means_what_a_regular_expression_says(selector: str, path: str, start: int) -> None:
     parts = re.split(r"(\*+)", selector)
