@@ -8,10 +8,10 @@ dependencies = ["graphviz", "pydantic", "torch", "yaml"]
 
 
 def _entry(name: str) -> _Any:
-    def create(**arguments: _Any) -> _Any:
+    def create(*arguments: _Any, **named: _Any) -> _Any:
         from netspec import create_model
 
-        return create_model(name, **arguments)
+        return create_model(name, *arguments, **named)
 
     create.__name__ = name
     create.__doc__ = f"The network `{name}`. Takes the arguments of `netspec.create_model`, and those of its spec."

@@ -13,6 +13,8 @@ from netspec.shapes import TensorType
 if TYPE_CHECKING:
     from netspec.backends.optimize.optimize import optimize
     from netspec.hub import HubModel
+    from netspec.importing.importer import from_module
+    from netspec.importing.onnx_graph import from_onnx
     from netspec.models import create_model
 
 __version__ = "0.1.0"
@@ -28,6 +30,8 @@ __all__ = [
     "TensorType",
     "Value",
     "create_model",
+    "from_module",
+    "from_onnx",
     "load",
     "loads",
     "optimize",
@@ -36,6 +40,8 @@ __all__ = [
 _WHEN_ASKED_FOR = {
     "HubModel": "netspec.hub",
     "create_model": "netspec.models",
+    "from_module": "netspec.importing.importer",
+    "from_onnx": "netspec.importing.onnx_graph",
     "optimize": "netspec.backends.optimize.optimize",
 }
 """What needs more than a spec does, such as torch, and the module that has it."""

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 
 from netspec.diagnostics import SpecError
 from netspec.recursion import deep_recursion
@@ -20,17 +21,22 @@ COMMANDS = {
     "check": "validate specs and infer every shape, without PyTorch",
     "build": "build the PyTorch module, run one batch and report",
     "summary": "print a table of shapes, parameters, MACs and memory",
+    "plan": "say what training takes on several devices, and where to cut a pipeline",
     "diff": "say what differs between two networks",
     "draw": "draw the network",
     "watch": "draw the network in the browser, anew on every save",
     "explain": "explain a diagnostic code, or a node of a spec",
     "fmt": "rewrite specs in the canonical layout",
+    "import": "write a spec of a PyTorch module or an ONNX file",
     "show": "print a spec with everything it extends merged in",
     "list": "list the specs that ship",
     "schema": "print the JSON Schema of specs, for editors",
     "completion": "print a completion script for a shell",
 }
-"""What each command does, in the order of the help. `netspec.commands.NAME` has its `declare` and its `run`."""
+"""What each command does, in the order of the help. `netspec.commands.NAME` has its `declare` and its `run`.
+
+A name that is a word of Python has an underscore behind it there.
+"""
 
 
 YOUNG_OBJECTS = 50_000  # that are made before garbage is looked for; with Python's 700 a command keeps looking in vain
@@ -73,7 +79,7 @@ def make_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         added = commands.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=_formatter
         )
-        command = import_module(f"netspec.commands.{name}")
+        command = import_module(f"netspec.commands.{name}_" if iskeyword(name) else f"netspec.commands.{name}")
         command.declare(added)
         added.set_defaults(run=command.run)
     return parser

@@ -93,6 +93,10 @@ def compile_source(
             elif root is not None:
                 graph = initialize(spec, root, reporter)
                 transfer(spec, graph, (parameters or {}).keys(), reporter)
+                if spec.parallel is not None:
+                    from netspec.parallel import spread  # only for who says how
+
+                    spread(spec.parallel, graph, reporter)
     reporter.raise_if_failed(sketch=graph)
     assert spec is not None, "a compilation without errors gives a spec"
     assert graph is not None, "a compilation without errors gives a graph"

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     import networkx
     from torch import nn
+    from torch.distributed import ProcessGroup
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.pipelining import PipelineStage
 
     from netspec.backends.module import Init
     from netspec.backends.pictures.dot import Direction
@@ -170,6 +173,15 @@ def node_macs(node: Node) -> int:
     return node.target.macs(*node.input_types)
 
 
+class Parallel(NamedTuple):
+    """What a spec says of several devices: which nodes are sharded one by one, where stages of a pipeline begin, and
+    which layers are split, by columns or by rows. All are patterns of paths; what is sharded may be a kind of block."""
+
+    shard: tuple[str, ...] = ()
+    pipeline: tuple[str, ...] = ()
+    tensor: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(eq=False, repr=False)
 class Graph:
     """A compiled network. `netspec.load` makes one; `build`, `summary` and `draw` use it."""
@@ -184,6 +196,7 @@ class Graph:
     adapted: bool = False  # whether it may differ from the network that those weights were trained for
     freeze: tuple[str, ...] = ()  # paths of parameters that are not to be trained
     checkpoint: tuple[str, ...] = ()  # paths of nodes that are computed again in the backward pass
+    parallel: Parallel = field(default_factory=Parallel)  # how it is spread over devices
     left_out: frozenset[str] = frozenset()  # keys of the state that `select` left out
     warnings: tuple[Diagnostic, ...] = ()  # what is legal in its spec, but likely wrong
 
@@ -344,6 +357,66 @@ class Graph:
         from netspec.backends.memory import peak_memory
 
         return peak_memory(replace(self, checkpoint=(*self.checkpoint, *checkpoint)), batch, training)
+
+    def stages(self) -> tuple[Graph, ...]:
+        """The stages of a pipeline, each a graph, cut where the spec says `pipeline`: one without cuts.
+
+        Each has the inputs that the one before gives, and the paths of the whole, so that checkpoints load. Raises
+        `SpecError`.
+        """
+        from netspec.cuts import Line
+        from netspec.parallel import stage_cuts
+        from netspec.stages import stages
+
+        line = Line(self)
+        return stages(line, stage_cuts(line))
+
+    def pipeline_stage(
+        self,
+        index: int,
+        *,
+        device: str,
+        weights: Weights | None = None,
+        seed: int = 0,
+        group: ProcessGroup | None = None,
+    ) -> PipelineStage:
+        """Stage `index` of those that `stages` gives, for a schedule of `torch.distributed.pipelining`.
+
+        Only the modules of this stage are built. Its weights are its part of those of `build(seed=seed)`, or of a
+        checkpoint, as in `build`. `group` has a process for each stage. Raises `SpecError`.
+        """
+        from netspec.backends.parallel.pipeline import pipeline_stage
+
+        return pipeline_stage(self, index, device=device, weights=weights, seed=seed, group=group)
+
+    def shard(self, module: nn.Module, mesh: DeviceMesh | None = None, **options: Any) -> nn.Module:
+        """Shard a module of this graph in place, with PyTorch's `fully_shard`, and return it.
+
+        Each node that the spec names under `shard` is a unit of its own, and what is left is one with the module.
+        `options` are those of `fully_shard`.
+        """
+        from netspec.backends.parallel.sharding import shard
+
+        return shard(self, module, mesh, **options)
+
+    def parallelize(self, module: nn.Module, mesh: DeviceMesh) -> nn.Module:
+        """Split the layers that the spec names under `tensor` over a mesh, with PyTorch's `parallelize_module`.
+
+        The module is changed in place and returned. Raises `SpecError` where the number of devices divides no layer.
+        """
+        from netspec.backends.parallel.tensors import parallelize
+
+        return parallelize(self, module, mesh)
+
+    def materialize(self, module: nn.Module, *, device: str, seed: int) -> nn.Module:
+        """Give a module that was built on the device `meta` memory and initial weights, in place, and return it.
+
+        They are those of `build(seed=seed, device=device)`. Where the module is sharded or split, each process draws
+        one tensor after the other and keeps its part, so all need the same `seed`.
+        """
+        from netspec.backends.parallel.sharding import materialize
+
+        return materialize(self, module, device=device, seed=seed)
 
     def published_weights(self, name: str = "DEFAULT") -> PublishedWeights:
         """The trained weights that a library publishes for this network under `name`.

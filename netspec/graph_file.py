@@ -14,7 +14,7 @@ from netspec.diagnostics import Problem, SourceFile, Span, SpecError, suggest
 from netspec.entries import Entry, Mistake, decode, place
 from netspec.fields import create
 from netspec.files import GRAPH_FORMAT
-from netspec.graph import Body, Graph, Node, Output, Value, node_state
+from netspec.graph import Body, Graph, Node, Output, Parallel, Value, node_state
 from netspec.initialize import Assignment
 from netspec.initializers import INITIALIZERS, Initializer
 from netspec.instances import MAX_AXIS, op_instance
@@ -35,7 +35,7 @@ _DOTTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*\Z
 
 _TOP = ("netspec_graph", "name", "network")
 _TOP_TOO = (
-    *("about", "reference", "weights", "freeze", "checkpoint", "left_out", "files", "bodies"),
+    *("about", "reference", "weights", "freeze", "checkpoint", "parallel", "left_out", "files", "bodies"),
     *("initializers", "initialize"),
 )
 _BODY = ("kind", "form", "inputs", "nodes", "outputs", "returns")
@@ -96,6 +96,11 @@ class _Reader:
         graph.freeze, graph.checkpoint = _texts(top, "freeze"), _texts(top, "checkpoint")
         frozen_parameters(graph)  # these refuse paths that lead nowhere
         checkpointed_nodes(graph)
+        if "parallel" in top:
+            from netspec.parallel import check_parallel  # only for a file that says how
+
+            graph.parallel = _parallel(top["parallel"])
+            check_parallel(graph)
         return graph
 
     # Bodies ----------------------------------------------------------------------------------------------------------
@@ -354,6 +359,13 @@ def _initializer(entry: Entry) -> Initializer:
 
 def _items(own: Mapping[str, Entry], key: str) -> list[Entry]:
     return own[key].items() if key in own else []
+
+
+def _parallel(entry: Entry) -> Parallel:
+    own = entry.record((), Parallel._fields)
+    tensor = own["tensor"].entries() if "tensor" in own else {}
+    styles = tuple((path, style.text()) for path, style in tensor.items())
+    return Parallel(_texts(own, "shard"), _texts(own, "pipeline"), styles)
 
 
 def _texts(own: Mapping[str, Entry], key: str) -> tuple[str, ...]:

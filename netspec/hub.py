@@ -15,6 +15,7 @@ from huggingface_hub import ModelHubMixin, PyTorchModelHubMixin
 from torch import nn
 
 from netspec.compiler import loads
+from netspec.diagnostics import Problem, SpecError
 from netspec.graph import Graph
 
 Model = TypeVar("Model", bound=ModelHubMixin)
@@ -28,9 +29,13 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="netspec", tags=["n
     `HubModel.of` makes one. `graph` is its graph, and `network` its module.
     """
 
-    def __init__(self, config: dict[str, Any], network: nn.Module | None = None) -> None:
-        """`config` is what a graph file says. Without a `network`, the weights are initial ones."""
+    def __init__(self, config: dict[str, Any] | None = None, network: nn.Module | None = None) -> None:
+        """`config` is what a graph file says. Without a `network`, the weights are initial ones. Raises `SpecError`."""
         super().__init__()
+        if config is None or "netspec_graph" not in config:
+            message = f"there is no `{CONFIG}`" if config is None else f"`{CONFIG}` is not a graph file of netspec"
+            help = ("`HubModel.of(graph, module).save_pretrained(folder)` writes one",)
+            raise SpecError([Problem("unknown-format", message, help=help).at(None)])
         self.graph = loads(json.dumps(config), name=CONFIG)
         self.network = self.graph.build() if network is None else network
 
@@ -41,8 +46,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="netspec", tags=["n
 
         return cls(json.loads(to_graph_json(graph)), network)
 
-    def forward(self, *inputs: Any) -> Any:
-        return self.network(*inputs)
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        return self.network(*inputs, **named)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         from netspec.backends.export import export

@@ -16,8 +16,8 @@ from netspec.source import Mapping, Scalar, Sequence, Source, is_null, read
 
 PARAMETER_KEYS = ("type", "default", "about", "choices")
 
-_FIRST = ("netspec", "name", "about", "reference", "weights", "freeze", "checkpoint")
-_MERGED = ("params", "let", "blocks", "init")
+_FIRST = ("netspec", "name", "about", "reference", "weights", "freeze", "checkpoint", "parallel")
+_MERGED = ("params", "let", "blocks", "init", "parallel")
 
 
 class Document(NamedTuple):

@@ -72,6 +72,9 @@ def create_model(
     """
     if num_classes is not None:
         parameters["num_classes"] = num_classes
+    if out_indices is not None and not features_only:
+        help = ("`features_only=True` asks for them",)
+        raise SpecError([Problem("wrong-value", "`out_indices` choose feature maps", help=help).at(None)])
     graph = load(name, **parameters)
     weights = "DEFAULT" if pretrained is True else pretrained or None
     if not features_only:
@@ -87,11 +90,13 @@ def _chosen(graph: Graph, out_indices: Sequence[int] | None) -> FeatureInfo:
     found = features(graph)
     if out_indices is None:
         return found
-    chosen = {index + len(found) if index < 0 else index for index in out_indices}
-    if not chosen or not chosen <= set(range(len(found))):
-        message = f"`out_indices` are {list(out_indices)}, but `{graph.name}` has {count_of(len(found), 'feature map')}"
+    numbers = [*range(len(found))]
+    given = list(out_indices) if isinstance(out_indices, Sequence) else []
+    if not given or any(index not in [*numbers, *(number - len(found) for number in numbers)] for index in given):
+        message = f"`out_indices` are {out_indices}, but `{graph.name}` has {count_of(len(found), 'feature map')}"
         help = (f"they are {', '.join(f'{index}: `{feature.module}`' for index, feature in enumerate(found))}",)
         raise SpecError([Problem("wrong-value", message, help=help).at(None)])
+    chosen = {numbers[index] for index in given}
     return FeatureInfo(feature for index, feature in enumerate(found) if index in chosen)
 
 

@@ -129,7 +129,8 @@ class _Documents:
         for block in parser.namespace.own:
             parser.namespace.block(block)
         freeze, checkpoint = (parser.paths(document.mapping, key) for key in ("freeze", "checkpoint"))
-        return Spec(network, inputs, self.weights(parser, document), freeze, checkpoint)
+        parallel = parser.parallel(document.mapping.get("parallel"))
+        return Spec(network, inputs, self.weights(parser, document), freeze, checkpoint, parallel)
 
     def weights(self, parser: Parser, document: Document) -> WeightsSpec | None:
         """Where trained weights are, and the parameters that they need."""

@@ -29,6 +29,7 @@ from netspec.spec import (
     Loop,
     NodeSpec,
     OutputsSpec,
+    ParallelSpec,
     ParameterSpec,
     node_holders,
 )
@@ -41,8 +42,8 @@ VERSION = "1"
 BODY_WORDS = ("graph", "branches", "node")
 
 DOCUMENT_KEYS = (
-    "netspec", "extends", "name", "about", "reference", "weights", "freeze", "checkpoint", "imports", "input", "inputs",
-    "params", "let", "blocks", "graph", "branches", "merge", "node", "outputs", "init",
+    "netspec", "extends", "name", "about", "reference", "weights", "freeze", "checkpoint", "parallel", "imports",
+    "input", "inputs", "params", "let", "blocks", "graph", "branches", "merge", "node", "outputs", "init",
 )  # fmt: skip
 BLOCK_KEYS = (
     "about", "reference", "params", "inputs", "let", "graph", "branches", "merge", "node", "outputs", "init",
@@ -235,6 +236,26 @@ class Parser:
         """The patterns of paths that a key lists."""
         source = mapping.get(key)
         return () if source is None or is_null(source) else tuple(self.scalars(source, key))
+
+    def parallel(self, source: Source | None) -> ParallelSpec | None:
+        """How the network is spread over devices."""
+        if source is None or is_null(source):
+            return None
+        if not isinstance(source, Mapping):
+            message = f"`parallel` is a mapping with {listing(ParallelSpec._fields, 'or')}"
+            self.reporter.error("wrong-type", message, source.span, help=("such as `parallel: {shard: [layer*]}`",))
+            return None
+        self.check_keys(source, ParallelSpec._fields, "`parallel`")
+        tensor = source.get("tensor")
+        if tensor is not None and not is_null(tensor) and not isinstance(tensor, Mapping):
+            help = ("such as `{mlp.0: colwise, mlp.2: rowwise}`",)
+            self.reporter.error("wrong-type", "`tensor` is a mapping of layers to styles", tensor.span, help=help)
+        split = tensor.entries if isinstance(tensor, Mapping) else []
+        for _, style in split:
+            if not isinstance(style, Scalar):
+                self.reporter.error("wrong-type", "a style is `colwise` or `rowwise`", style.span)
+        styles = tuple((path, style) for path, style in split if isinstance(style, Scalar))
+        return ParallelSpec(self.paths(source, "shard"), self.paths(source, "pipeline"), styles)
 
     def init(self, source: Source | None) -> Iterator[InitRule]:
         if source is None:

@@ -156,6 +156,21 @@ _DOCUMENT: dict[str, Schema] = {
     },
     "freeze": {**_TEXTS, "description": "paths of what is not trained"},
     "checkpoint": {**_TEXTS, "description": "paths of what is computed again in the backward pass, to save memory"},
+    "parallel": {
+        "type": ["object", "null"],
+        **_closed(
+            {
+                "shard": {**_TEXTS, "description": "what `Graph.shard` shards one by one: paths, or kinds of blocks"},
+                "pipeline": {**_TEXTS, "description": "paths of the nodes at which stages begin, behind the first"},
+                "tensor": {
+                    "type": ["object", "null"],
+                    "additionalProperties": {"enum": ["colwise", "rowwise"]},
+                    "description": "how layers are split: paths with `colwise` or `rowwise`",
+                },
+            }
+        ),
+        "description": "how the network is spread over several devices",
+    },
     "extends": {"type": "string", "description": "the spec that this one changes: a file, or one that ships"},
     "imports": {**_TEXTS, "description": "files whose blocks can be used"},
     "input": {"$ref": "#/definitions/input"},

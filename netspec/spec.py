@@ -224,6 +224,14 @@ class WeightsSpec(NamedTuple):
     inherited: bool
 
 
+class ParallelSpec(NamedTuple):
+    """What is sharded, where stages of a pipeline begin, and which layers are split, each with its style."""
+
+    shard: tuple[Scalar, ...]
+    pipeline: tuple[Scalar, ...]
+    tensor: tuple[tuple[Scalar, Scalar], ...]
+
+
 @dataclass(eq=False, repr=False)
 class Spec:
     """A whole document: the network, and the shapes of what it is fed."""
@@ -233,6 +241,7 @@ class Spec:
     weights: WeightsSpec | None = None
     freeze: tuple[Scalar, ...] = ()
     checkpoint: tuple[Scalar, ...] = ()
+    parallel: ParallelSpec | None = None
     doubts: Any = None  # what `warn` has found out about the text
 
 

@@ -57,8 +57,8 @@ def parameters_at(graph: Graph, selector: str, trained: list[str]) -> list[str]:
     """
     below = PathPattern(selector).holds
     found = [key for key in trained if below(key)]
-    if not found and not _is_left_out(graph, selector):
-        help = _nearest(selector, {path for key in trained for path in prefixes(key)})
+    if not found and not is_left_out(graph, selector):
+        help = nearest(selector, {path for key in trained for path in prefixes(key)})
         raise Problem("unmatched-freeze", f"nothing to freeze is called `{selector}`", help=help)
     return found
 
@@ -92,24 +92,24 @@ def nodes_at(graph: Graph, selector: str, repeatable: list[str]) -> list[str]:
     """
     meant = PathPattern(selector).matches
     found = [path for path in repeatable if meant(path)]
-    if not found and not _is_left_out(graph, selector):
+    if not found and not is_left_out(graph, selector):
         spared = next((node for path, node in graph.walk() if meant(path)), None)
         if spared is None:
-            help = _nearest(selector, set(repeatable))
+            help = nearest(selector, set(repeatable))
         else:
             help = (f"`{spared.kind}` keeps nothing for the backward pass: leave it out",)
         raise Problem("unmatched-checkpoint", f"nothing to checkpoint is called `{selector}`", help=help)
     return found
 
 
-def _is_left_out(graph: Graph, selector: str) -> bool:
+def is_left_out(graph: Graph, selector: str) -> bool:
     """Whether a selector means what `if` or `select` left out."""
     below = PathPattern(selector).holds
     absent = any(below(path) or selector.startswith(f"{path}.") for path in _absent(graph))
     return absent or any(map(below, graph.left_out))
 
 
-def _nearest(selector: str, paths: set[str]) -> tuple[str, ...]:
+def nearest(selector: str, paths: set[str]) -> tuple[str, ...]:
     """The path that a selector which means none may have meant."""
     charge(50 * len(paths))
     level = {path for path in paths if path.count(".") == selector.count(".")}

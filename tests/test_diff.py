@@ -203,9 +203,9 @@ def test_the_text_is_the_golden_one(first: str, second: str, golden: Golden) -> 
     golden(GOLDENS / f"{first}-{second}.diff.txt", to_text(difference) + "\n")
 
 
-def test_the_guide_shows_what_is_printed() -> None:
-    guide = (GOLDENS.parent.parent / "docs" / "guide.md").read_text(encoding="utf-8")
-    assert f"```text\n{(GOLDENS / 'resnet50-resnext50_32x4d.diff.txt').read_text(encoding='utf-8')}```" in guide
+def test_the_page_on_building_shows_what_is_printed() -> None:
+    page = (GOLDENS.parent.parent / "docs" / "building.md").read_text(encoding="utf-8")
+    assert f"```text\n{(GOLDENS / 'resnet50-resnext50_32x4d.diff.txt').read_text(encoding='utf-8')}```" in page
 
 
 @pytest.mark.parametrize(("first", "second"), [*PAIRS, *MIXED])

@@ -131,6 +131,17 @@ def test_a_feature_map_that_is_not_there_is_named(small: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("wrong", [1, "12", ["1"], [], [2], [-3], [None]], ids=str)
+def test_numbers_of_no_feature_maps_are_refused(small: Path, wrong: Any) -> None:
+    with pytest.raises(SpecError, match=r"`out_indices` are .*, but `small` has 2 feature maps"):
+        create_model(small, features_only=True, out_indices=wrong)
+
+
+def test_maps_are_chosen_only_where_they_are_returned(small: Path) -> None:
+    with pytest.raises(SpecError, match="`features_only=True` asks for them"):
+        create_model(small, out_indices=[1])
+
+
 def test_a_network_without_feature_maps_says_so(tmp_path: Path) -> None:
     (tmp_path / "flat.yaml").write_text("netspec: 1\nname: flat\ninput: [3]\ngraph: [relu]")
     with pytest.raises(SpecError) as error:
@@ -148,7 +159,7 @@ def test_torch_hub_lists_and_builds_the_specs_that_ship() -> None:
     hubconf = run_path(str(ROOT / "hubconf.py"))
     entries = {name for name, value in hubconf.items() if callable(value) and not name.startswith("_")}
     assert entries == set(shipped_specs())
-    model: Any = torch.hub.load(str(ROOT), "lenet5", source="local", num_classes=4, seed=0)
+    model: Any = torch.hub.load(str(ROOT), "lenet5", False, 4, source="local", seed=0)
     expected = netspec.load("lenet5", num_classes=4).build(seed=0)
     assert same_weights(model, expected)
     assert "create_model" in hubconf["lenet5"].__doc__
@@ -196,6 +207,21 @@ def test_a_model_of_a_stranger_runs_no_code(small: Path, tmp_path: Path) -> None
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(SpecError, match="invalid-name"):
         HubModel.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("config", [None, '{"architectures": ["BertModel"]}'], ids=["none", "another"])
+def test_a_model_of_another_library_is_refused(config: str | None, tmp_path: Path) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(SpecError, match=r"`config\.json`") as error:
+        HubModel.from_pretrained(tmp_path)
+    assert [diagnostic.code for diagnostic in error.value.diagnostics] == ["unknown-format"]
+
+
+def test_a_hub_model_is_called_as_its_network_is() -> None:
+    graph = netspec.loads("netspec: 1\ninputs: {a: [3], b: [3]}\ngraph: {c: {sub: [a, b]}}")
+    two, one = torch.full((1, 3), 2.0), torch.ones(1, 3)
+    assert torch.equal(HubModel.of(graph)(b=one, a=two), one)
 
 
 def test_a_missing_package_is_asked_for_by_name() -> None:

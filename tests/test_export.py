@@ -18,6 +18,7 @@ import netspec
 from netspec import Graph, SpecError
 from netspec.backends import onnx_file
 from netspec.backends.export import OF_GRAPH, OF_MODULE, export
+from netspec.importing.onnx_graph import from_onnx
 from tests.commands import Run
 
 FORMATS = [*OF_MODULE, *OF_GRAPH]
@@ -155,6 +156,14 @@ def test_nodes_of_onnx_are_called_by_their_paths(branched: tuple[Path, Graph, An
         *("Add", "ReduceMean", "fc.Gemm"),  # what is no module is called by its operator alone
     ]
     assert [node.output[0] for node in model.graph.node[:-1]] == [node.name for node in model.graph.node[:-1]]
+
+
+def test_an_onnx_file_is_imported_as_the_network_that_was_exported(branched: tuple[Path, Graph, Any]) -> None:
+    path, graph, module = branched
+    again, weights = from_onnx(path)
+    assert list(again.state()) == list(graph.state())
+    assert (again.parameters, again.macs, again.outputs) == (graph.parameters, graph.macs, graph.outputs)
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in weights.items())
 
 
 def test_an_onnx_file_says_nothing_of_this_machine(branched: tuple[Path, Graph, Any]) -> None:

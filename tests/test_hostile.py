@@ -160,6 +160,14 @@ TEXTS: dict[str, tuple[str, Callable[[], str | bytes]]] = {
         "network-too-large",
         lambda: f"{HEAD}freeze: [{'0*, ' * 20_000}]\ngraph: [{{repeat: 9999, conv: [8, 1]}}]\n",
     ),
+    "many units to shard": (
+        "network-too-large",
+        lambda: f"{HEAD}parallel: {{shard: [{'0*, ' * 20_000}]}}\ngraph: [{{repeat: 9999, conv: [8, 1]}}]\n",
+    ),
+    "many cuts": (
+        "invalid-cut",
+        lambda: f"{HEAD}parallel: {{pipeline: ['**']}}\ngraph: [{{repeat: 9999, conv: [8, 1]}}]\n",
+    ),
     "selector of many stars": (
         "network-too-large",
         lambda: f"{HEAD}freeze: ['{'**0' * 200_000}']\ngraph: [{{repeat: 99, graph: [[[[{{conv: [8, 1]}}]]]]}}]\n",

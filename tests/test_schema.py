@@ -62,6 +62,7 @@ SOMETIMES_SEEN = {
     "unknown-argument",  # in a node, but not in `init`
     "unknown-op",  # where it can be no name at all: a name may be a block
     "wrong-type",  # unless it is what an expression gives
+    "wrong-value",  # how a layer is split, but not what depends on a type
 }
 
 

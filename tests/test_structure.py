@@ -16,8 +16,9 @@ LAYERS = [
     {"cli"},
     {"commands"},
     {"__init__"},
-    {"hub", "models"},
-    {"compiler", "graph_file", "schema", "select", "watch"},
+    {"hub", "importing", "models"},
+    {"compiler", "graph_file", "schema", "select", "stages", "watch"},
+    {"parallel"},
     {"verify", "transfer", "initialize", "elaborate", "describe", "warn"},
     {"wiring"},
     {"repeats", "sharing"},
@@ -29,6 +30,7 @@ LAYERS = [
     {"inherit", "arguments"},
     {"schedules", "names", "order"},
     {"catalog", "spec"},
+    {"cuts"},
     {"graph"},
     {"ops"},
     {"initializers"},
@@ -36,12 +38,12 @@ LAYERS = [
     {"expressions", "source"},
     {"shapes", "windows", "files", "codes", "paths"},
     {"limits"},
-    {"diagnostics", "quantities", "recursion"},
+    {"diagnostics", "formulas", "quantities", "recursion"},
 ]
 """A module imports from the rows below its own alone. Backends read the graph, and are read by the commands."""
 
 FOR_BACKENDS = {"graph", "paths", "ops", "shapes", "windows", "expressions", "files", "quantities"}
-FOR_BACKENDS |= {"diagnostics", "fields", "initializers", "recursion"}
+FOR_BACKENDS |= {"cuts", "diagnostics", "fields", "formulas", "initializers", "parallel", "recursion", "stages"}
 TORCH = {"torch", "torchvision", "safetensors"}
 
 
@@ -67,7 +69,10 @@ def package_modules(path: Path) -> set[str]:
 
 def test_imports_go_one_way() -> None:
     wrong = []
-    for path in [*PACKAGE.glob("*.py"), *PACKAGE.glob("ops/*.py"), *PACKAGE.glob("commands/*.py")]:
+    for path in [
+        *PACKAGE.glob("*.py"),
+        *(path for name in ("ops", "commands", "importing") for path in PACKAGE.glob(f"{name}/*.py")),
+    ]:
         own = path.stem if path.parent == PACKAGE else path.parent.name
         for module in package_modules(path) - {own, "__version__"}:
             if row_of(module) <= row_of(own):
@@ -76,7 +81,7 @@ def test_imports_go_one_way() -> None:
 
 
 def test_every_module_has_its_row() -> None:
-    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"ops", "commands"}
+    modules = {path.stem for path in PACKAGE.glob("*.py")} | {"ops", "commands", "importing"}
     assert modules == {module for row in LAYERS for module in row}
 
 
@@ -93,7 +98,12 @@ def test_only_the_backends_for_torch_import_torch() -> None:
     }
     for_torch = "checkpoint initial module onnx_file program report weights"
     optimizing = "fold_norms fusion optimize overwrite tracing"
+    parallel = "pipeline sharding tensors"
+    capturing = "capture capture_layout capture_record capture_report capture_tensors importer onnx_check"
+    recognizing = "recognize_calls recognize_functions recognize_modules"
     expected = {"hub.py", *(f"backends/{name}.py" for name in for_torch.split())}
+    expected |= {f"backends/parallel/{name}.py" for name in parallel.split()}
+    expected |= {f"importing/{name}.py" for name in (*capturing.split(), *recognizing.split())}
     assert importers == expected | {f"backends/optimize/{name}.py" for name in optimizing.split()}
 
 

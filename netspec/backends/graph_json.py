@@ -40,7 +40,8 @@ class _Writer:
             "netspec_graph": GRAPH_FORMAT,
             "name": graph.name,
             **_given(about=graph.about, reference=graph.reference, weights=_weights(graph)),
-            **_given(freeze=graph.freeze, checkpoint=graph.checkpoint, left_out=sorted(graph.left_out)),
+            **_given(freeze=graph.freeze, checkpoint=graph.checkpoint, parallel=_parallel(graph)),
+            **_given(left_out=sorted(graph.left_out)),
             "files": [file.name for file in self.files],
             "bodies": self.bodies,
             "network": network,
@@ -111,6 +112,12 @@ def _weights(graph: Graph) -> dict[str, Any]:
     if Path(graph.weights).suffix in WEIGHT_FILES or not graph.weights:
         return {}
     return {"place": graph.weights, "needs": graph.weights_need, "adapted": graph.adapted}
+
+
+def _parallel(graph: Graph) -> dict[str, Any]:
+    """How a network is spread over devices, where its spec says so."""
+    shard, pipeline, tensor = graph.parallel
+    return _given(shard=shard, pipeline=pipeline, tensor=dict(tensor))
 
 
 def _value(value: Value) -> dict[str, Any]:

@@ -57,15 +57,15 @@ def to_module(
         message = f"`init` is {listing(get_args(Init), 'or')}, got `{init}`"
         raise SpecError([Problem("wrong-value", message, help=suggest(str(init), get_args(Init))).at(None)])
     place = torch.device(device) if device is not None else torch.get_default_device()
-    with _seeded(seed, place), _collector_paused(), torch.no_grad():
+    with seeded(seed, place), _collector_paused(), torch.no_grad():
         if init == "once" or place.type == "meta":
-            return _assembled(graph, FilledOnce(graph, place, given))
+            return assembled(graph, FilledOnce(graph, place, given))
         with nullcontext() if device is None else place:
-            return _assembled(graph, Constructed(graph, place))
+            return assembled(graph, Constructed(graph, place))
 
 
 @contextmanager
-def _seeded(seed: int | None, place: torch.device) -> Iterator[None]:
+def seeded(seed: int | None, place: torch.device) -> Iterator[None]:
     """Draw from `seed`, and put the random state back."""
     if seed is None or place.type == "meta":
         yield
@@ -102,7 +102,7 @@ def freeze_parameters(module: nn.Module, keys: Collection[str]) -> None:
 # Modules -------------------------------------------------------------------------------------------------------------
 
 
-def _assembled(graph: Graph, make: Maker) -> nn.Module:
+def assembled(graph: Graph, make: Maker) -> nn.Module:
     """The modules of a network, put together without recursion: it may be of any depth."""
     checkpointed = graph.checkpointed()
     root = _empty(graph.root, graph.name, _inside(graph.root, "", checkpointed))

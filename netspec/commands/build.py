@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from netspec.commands.common import add_spec, load_spec, progress
+from netspec.commands.common import add_spec, load_spec, positive, progress
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="draw each initial weight once (default), or exactly as PyTorch's constructors would under the same seed",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="draw the initial weights from this seed")
-    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="samples in the batch (default: 1)")
+    parser.add_argument("--batch", type=positive, default=1, metavar="N", help="samples in the batch (default: 1)")
     parser.add_argument("--optimize", action="store_true", help="make it faster for evaluation, and say by how much")
     parser.add_argument(
         "--dtype",
@@ -84,10 +84,3 @@ def run(options: argparse.Namespace) -> int:
     progress("")
     print(report)
     return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number

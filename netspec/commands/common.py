@@ -58,6 +58,14 @@ def _limit(text: str) -> tuple[str, int]:
     return name, int(count)
 
 
+def positive(text: str) -> int:
+    """The number of an option such as `--batch 8`."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
 def depth(text: str) -> int:
     """The number of levels of an option such as `--depth 2` or `--depth all`."""
     if text == "all":
@@ -94,7 +102,7 @@ def load_spec(spec: str, options: argparse.Namespace) -> Graph:
             problem = Problem("invalid-override", f"`{key}` is no parameter", help=("see `--input` and `--limit`",))
             raise SpecError([problem.at(None)])
         parameters[key.strip()] = _value(value, f"--set {key}")
-    shape = _plain(_value(options.input, "--input")) if options.input is not None else None
+    shape = plain_data(options.input, "--input") if options.input is not None else None
     return load(spec, input=shape, limits=Limits(**dict(options.limits)), **parameters)
 
 
@@ -164,6 +172,11 @@ def progress(text: str) -> None:
     """Show a line of progress on a terminal, in place of the last one; an empty text clears it."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def plain_data(text: str, name: str) -> Any:
+    """The numbers, lists and mappings of an option; what is no number is left as a text. Raises `SpecError`."""
+    return _plain(_value(text, name))
 
 
 def _value(text: str, name: str) -> Any:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from netspec.backends.python.formulas import HOLE, Column
 from netspec.backends.python.recipes import Make, Optional, Slot
+from netspec.formulas import HOLE, Column
 from netspec.graph import Body, Node
 
 

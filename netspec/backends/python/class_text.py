@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from netspec.backends.python.blueprints import Class
-from netspec.backends.python.formulas import HOLE
 from netspec.backends.python.forward_text import forward_lines
 from netspec.backends.python.init_code import InitCode, Initialization
 from netspec.backends.python.lines import INDENT, Call, Code, Loop, Row, docstring, flat, lay, literal
 from netspec.backends.python.recipes import Chain, Make, Module, Optional, Slot, Tensor
 from netspec.backends.python.repeats import find_runs
+from netspec.formulas import HOLE
 from netspec.graph import Body, Graph, Node
 
 _LONG_CHAIN = 5  # items that are worth comments

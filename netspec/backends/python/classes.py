@@ -18,8 +18,8 @@ from netspec.backends.class_names import class_name
 from netspec.backends.in_place import modules_in_place
 from netspec.backends.python.blueprints import Argument, Class, Schedule
 from netspec.backends.python.explaining import Family, classes_of, plan
-from netspec.backends.python.formulas import HOLE
-from netspec.backends.python.recipes import Chain, DifferentError, Make, module_recipe, tensor_recipe
+from netspec.backends.python.recipes import Chain, Make, module_recipe, tensor_recipe
+from netspec.formulas import HOLE, DifferentError
 from netspec.graph import Body, Graph, Node, Output, Value
 from netspec.ops.base import ModuleCall, StateCall
 

@@ -15,22 +15,10 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 from netspec.backends.python.blueprints import Argument, Branch, Class
-from netspec.backends.python.formulas import (
-    HOLE,
-    Column,
-    Formula,
-    agrees,
-    atom,
-    condition,
-    constant,
-    number_formula,
-    present,
-)
 from netspec.backends.python.lines import literal
 from netspec.backends.python.merging import Recipe, merge, merge_dense, tokens
 from netspec.backends.python.recipes import (
     Chain,
-    DifferentError,
     Make,
     Module,
     Optional,
@@ -39,6 +27,18 @@ from netspec.backends.python.recipes import (
     module_recipe,
     tensor_recipe,
     unify,
+)
+from netspec.formulas import (
+    HOLE,
+    Column,
+    DifferentError,
+    Formula,
+    agrees,
+    atom,
+    condition,
+    constant,
+    number_formula,
+    present,
 )
 from netspec.graph import Body, Node
 from netspec.ops.base import FunctionCall, ModuleCall

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from netspec.backends.python.blueprints import Class
 from netspec.backends.python.classes import Classes
 from netspec.backends.python.lines import INDENT, Call, flat, lay, literal, parsed
-from netspec.backends.python.recipes import DifferentError
+from netspec.formulas import DifferentError
 from netspec.graph import Body, Graph, Node, node_state
 from netspec.ops.base import ModuleCall
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, NamedTuple
 from netspec.backends.in_place import in_place
 from netspec.backends.pictures.folds import dense_copies
 from netspec.backends.python.blueprints import Copies, Function
-from netspec.backends.python.formulas import HOLE, Column, constant, present
-from netspec.backends.python.recipes import DifferentError, Make, Slot, unify
+from netspec.backends.python.recipes import Make, Slot, unify
+from netspec.formulas import HOLE, Column, DifferentError, common_order, constant, present
 from netspec.graph import Body, Node, Output, Value
 from netspec.ops.base import Call, FunctionCall, ModuleCall, Op
 from netspec.shapes import TensorType
@@ -76,8 +76,8 @@ class _Merger:
 
     def merge(self) -> Merged:
         first = self.bodies[0]
-        written = _common_order([[node.name for node in body.nodes] for body in self.bodies])
-        order = _common_order([[node.name for node in body.schedule] for body in self.bodies])
+        written = common_order([[node.name for node in body.nodes] for body in self.bodies])
+        order = common_order([[node.name for node in body.schedule] for body in self.bodies])
         wiring = _Wiring(self.bodies, self.nodes, order)
         values = {("", number): Value(value.name, value.type) for number, value in enumerate(first.inputs)}
         inputs = tuple(values.values())
@@ -256,25 +256,6 @@ def _template(rows: list[list[str]]) -> str | None:
     if any(name != f"{stem}{start + i}" for row in rows for i, name in enumerate(row)):
         return None
     return f"{stem}{{i + {start}}}" if start else f"{stem}{{i}}"
-
-
-def _common_order(sequences: list[list[str]]) -> list[str]:
-    """One order that all sequences keep."""
-    result = max(sequences, key=len)
-    for sequence in sequences:
-        if sequence == result:
-            continue
-        result, place = list(result), 0
-        for name in sequence:
-            if name in result:
-                found = result.index(name)
-                if found < place:
-                    raise DifferentError
-                place = found + 1
-            else:
-                result.insert(place, name)
-                place += 1
-    return result
 
 
 def _call(node: Node) -> Call:

@@ -12,8 +12,8 @@ from netspec.backends.python.class_text import ClassText
 from netspec.backends.python.classes import Classes, find_classes
 from netspec.backends.python.init_code import Initialization
 from netspec.backends.python.lines import docstring
-from netspec.backends.python.recipes import DifferentError
 from netspec.backends.python.replay import is_network
+from netspec.formulas import DifferentError
 from netspec.graph import Graph
 from netspec.recursion import deep_recursion
 

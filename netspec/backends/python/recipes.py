@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
-from netspec.backends.python.formulas import HOLE, Column
+from netspec.formulas import HOLE, Column, DifferentError
 from netspec.ops.base import ModuleCall, Op, StateCall
 
 POSITIONAL: dict[str, tuple[str, ...]] = {
@@ -35,10 +35,6 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     "torchvision.ops.StochasticDepth": ("p", "mode"),
 }
 """Names of the positional arguments in the records of ops, by the beginning of the target."""
-
-
-class DifferentError(Exception):
-    """Instances that are not of one structure, so that one class cannot describe them all."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
-"""Columns of values in, formulas out: what explains the numbers in which the instances of one class differ.
+"""Columns of values in, formulas out: what explains the numbers in which the instances of one class or block differ.
 
 A column has one value for each instance. A formula is a short expression over named columns (the arguments of the
-class) that gives the column exactly, for every instance; where none is found, the column becomes an argument itself.
+class or block) that gives the column exactly, for every instance; where none is found, the column becomes an argument
+itself. Readable Python and imported specs both look for instances of one thing, and share this.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
 Column = tuple[Any, ...]
+
+
+class DifferentError(Exception):
+    """Instances that are not of one structure, so that one class or block cannot describe them all."""
 
 
 class Hole(Enum):
@@ -67,6 +72,25 @@ def atom(name: str, values: Column) -> Formula:
     return Formula(name, values, frozenset({name}))
 
 
+def common_order(sequences: list[list[str]]) -> list[str]:
+    """One order that all sequences keep. Raises `DifferentError`."""
+    result = max(sequences, key=len)
+    for sequence in sequences:
+        if sequence == result:
+            continue
+        result, place = list(result), 0
+        for name in sequence:
+            if name in result:
+                found = result.index(name)
+                if found < place:
+                    raise DifferentError
+                place = found + 1
+            else:
+                result.insert(place, name)
+                place += 1
+    return result
+
+
 def number_formula(column: Column, atoms: Mapping[str, Column]) -> Formula | None:
     """An expression over numbers that gives `column`, the simplest first."""
     return next((formula for formula in _numbers(column, atoms) if agrees(formula.values, column)), None)
@@ -102,7 +126,7 @@ def _numbers(column: Column, atoms: Mapping[str, Column]) -> Iterator[Formula]:
         yield from _scaled(atom(name, values))
     for (a, left), (b, right) in permutations(whole.items(), 2):
         names = frozenset({a, b})
-        if (not a.startswith("in_"), a) < (not b.startswith("in_"), b):
+        if (not _of_input(a), a) < (not _of_input(b), b):
             yield Formula(f"{a} + {b}", _map(lambda x, y: x + y, left, right), names, compound=True)
             product = Formula(f"{a} * {b}", _map(lambda x, y: x * y, left, right), names, compound=True)
             yield product
@@ -154,7 +178,7 @@ def _simple_conditions(atoms: Mapping[str, Column], count: int) -> Iterator[Form
             yield Formula(f"{name} is not None", _map(lambda x: x is not None, values), frozenset({name}))
     numbers = {name: values for name, values in atoms.items() if _numeric(values)}
     for a, b in permutations(numbers, 2):
-        if a.startswith("in_"):
+        if _of_input(a):
             names = frozenset({a, b})
             yield Formula(f"{a} != {b}", _map(lambda x, y: x != y, numbers[a], numbers[b]), names)
             yield Formula(f"{a} == {b}", _map(lambda x, y: x == y, numbers[a], numbers[b]), names)
@@ -162,6 +186,11 @@ def _simple_conditions(atoms: Mapping[str, Column], count: int) -> Iterator[Form
         schedule = len(set(values)) > _FEW and not _whole(values)
         for text, test in () if schedule else _NEUTRAL:
             yield Formula(f"{name} {text}", _map(test, values), frozenset({name}))
+
+
+def _of_input(name: str) -> bool:
+    """Whether a column is that of an axis of the input: `in_channels` in Python, `x.channels` in a spec."""
+    return name.startswith("in_") or "." in name
 
 
 _NEUTRAL: tuple[tuple[str, Callable[[Any], Any]], ...] = (

@@ -1,0 +1,140 @@
+"""A module in, its graph out: the tree of modules one to one, each layer and function an op.
+
+The module is copied and run twice, in eval mode and in training mode, on a batch made like the example inputs. What the
+runs did is merged and becomes bodies. The module itself is left as it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from netspec.diagnostics import Problem, SpecError, first_line, listing
+from netspec.graph import Graph
+from netspec.importing.capture_body import to_graph
+from netspec.importing.capture_merge import merge
+from netspec.importing.capture_record import Recorder
+from netspec.importing.capture_report import Report
+from netspec.importing.capture_steps import Run
+from netspec.importing.capture_tensors import DTYPES, input_name, kind_of
+from netspec.importing.capture_tidy import tidy
+from netspec.recursion import deep_recursion
+
+BATCH = 3  # samples of a run; no network is made for as many
+MOST_TIES = 20  # that are reported
+
+
+@deep_recursion
+def capture(module: nn.Module, *examples: Tensor, name: str | None = None, max_depth: int | None = None) -> Graph:
+    """The graph of what `module` does with inputs like `examples`, which have a batch axis.
+
+    Modules deeper than `max_depth` are written in line, under names with dots. Raises `SpecError` with everything that
+    cannot be imported.
+    """
+    if type(module).__module__.startswith("torch.nn.") and module._parameters:
+        help = ("put it into an `nn.Sequential`",)
+        raise SpecError([Problem("cannot-import", "a single layer has no name in the network", help=help).at(None)])
+    report = Report()
+    inputs = _inputs(module, examples)
+    own = copied(module)
+    _check_ties(own)
+    buffers = {key: buffer.clone() for key, buffer in own.named_buffers()}
+    run = _run(own.eval(), inputs, report)
+    training = _run(own.train(), inputs, report)
+    report.raise_if_failed()
+    merge(run, training, report)
+    report.raise_if_failed()
+    with torch.no_grad():
+        for key, buffer in own.named_buffers():
+            buffer.copy_(buffers[key])
+    graph = to_graph(tidy(run), name or kind_of(module), max_depth, report)
+    report.raise_if_failed()
+    assert graph is not None, "a module that returns nothing was reported"
+    _check_keys(own, graph)
+    return graph
+
+
+def batch_like(examples: tuple[Tensor, ...], size: int, seed: int) -> list[Tensor]:
+    """Random samples like the examples; whole numbers are taken from the examples, as they may be positions."""
+    generator = torch.Generator().manual_seed(seed)
+    batch = []
+    for example in examples:
+        sample = example.detach().cpu()
+        if sample.is_floating_point():
+            batch.append(torch.randn((size, *sample.shape[1:]), generator=generator))
+        else:
+            batch.append(sample[torch.arange(size) % len(sample)])
+    return batch
+
+
+def _inputs(module: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    """A batch for a run, by the names that the inputs of the network get. Raises `SpecError`."""
+    for example in examples:
+        if not isinstance(example, Tensor) or example.dim() == 0 or not len(example):
+            raise _refused(f"an example input is a tensor with a batch axis, got {type(example).__name__}")
+        if not example.is_floating_point() and example.dtype not in DTYPES:
+            raise _refused(f"an input of dtype {example.dtype} cannot be declared")
+    if not examples:
+        raise _refused("a network is imported by running it on an example input")
+    tensors = batch_like(examples, BATCH, seed=0)
+    if len(tensors) == 1:
+        return {"x": tensors[0]}
+    parameters = list(inspect.signature(module.forward).parameters)
+    names = [input_name(parameters[n] if n < len(parameters) else "", n) for n in range(len(tensors))]
+    return dict(zip(names, tensors, strict=True))
+
+
+def _refused(message: str) -> SpecError:
+    help = ("netspec.from_module(module, torch.randn(1, 3, 224, 224))",)
+    return SpecError([Problem("cannot-import", message, help=help).at(None)])
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy that may be run and changed, on the CPU and in float32. Raises `SpecError`."""
+    try:
+        return deepcopy(module).cpu().float()
+    except Exception as error:  # of whatever the module holds
+        message = f"the module cannot be copied: {first_line(error)}"
+        raise SpecError([Problem("cannot-import", message).at(None)]) from None
+
+
+def _run(module: nn.Module, inputs: dict[str, Tensor], report: Report) -> Run:
+    """Run a module and record it. Raises `SpecError` where it fails."""
+    recorder = Recorder(module, BATCH, report)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            return recorder.record(inputs)
+        except SpecError:
+            raise
+        except Exception as error:  # of the network
+            report.raise_if_failed()
+            mode = "training" if module.training else "eval"
+            at = recorder.scope.path
+            message = f"the module fails in {mode} mode on a batch of {BATCH}: {first_line(error)}"
+            raise SpecError([Problem("forward-failed", message).at(None, at)]) from error
+
+
+def _check_ties(module: nn.Module) -> None:
+    """Raise a `SpecError` where one tensor has two keys, which the language cannot say."""
+    keys: dict[int, list[str]] = {}
+    for key, tensor in module.state_dict(keep_vars=True).items():
+        keys.setdefault(id(tensor), []).append(key)
+    tied = [f"{listing(names)} are one tensor" for names in keys.values() if len(names) > 1]
+    if tied:
+        help = ("give each its own, or call one module twice in `forward`",)
+        raise SpecError([Problem("cannot-import", text, help=help).at(None) for text in tied[:MOST_TIES]])
+
+
+def _check_keys(module: nn.Module, graph: Graph) -> None:
+    """Raise a `SpecError` where the graph has other weights than the module."""
+    theirs, ours = module.state_dict(), graph.state()
+    missing = [key for key in theirs if key not in ours]
+    if missing:
+        names = ", ".join(f"`{key}`" for key in missing[:5]) + (f" and {len(missing) - 5} more" * (len(missing) > 5))
+        message = f"{len(missing)} of {len(theirs)} tensors of the module are never used: {names}"
+        help = ("delete them from the module, or give the inputs for which it uses them",)
+        raise SpecError([Problem("unreached-weights", message, help=help).at(None)])
