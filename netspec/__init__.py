@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from netspec.backends.optimize.optimize import optimize
     from netspec.hub import HubModel
     from netspec.importing.importer import from_module
-    from netspec.importing.onnx_graph import from_onnx
+    from netspec.importing.onnx.file import from_onnx
     from netspec.models import create_model
 
 __version__ = "0.1.0"
@@ -41,7 +41,7 @@ _WHEN_ASKED_FOR = {
     "HubModel": "netspec.hub",
     "create_model": "netspec.models",
     "from_module": "netspec.importing.importer",
-    "from_onnx": "netspec.importing.onnx_graph",
+    "from_onnx": "netspec.importing.onnx.file",
     "optimize": "netspec.backends.optimize.optimize",
 }
 """What needs more than a spec does, such as torch, and the module that has it."""

@@ -402,7 +402,7 @@ class Graph:
     def parallelize(self, module: nn.Module, mesh: DeviceMesh) -> nn.Module:
         """Split the layers that the spec names under `tensor` over a mesh, with PyTorch's `parallelize_module`.
 
-        The module is changed in place and returned. Raises `SpecError` where the number of devices divides no layer.
+        The module is changed in place and returned. Raises `SpecError` where the devices do not divide a layer.
         """
         from netspec.backends.parallel.tensors import parallelize
 

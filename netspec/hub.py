@@ -32,10 +32,12 @@ class HubModel(nn.Module, PyTorchModelHubMixin, library_name="netspec", tags=["n
     def __init__(self, config: dict[str, Any] | None = None, network: nn.Module | None = None) -> None:
         """`config` is what a graph file says. Without a `network`, the weights are initial ones. Raises `SpecError`."""
         super().__init__()
-        if config is None or "netspec_graph" not in config:
-            message = f"there is no `{CONFIG}`" if config is None else f"`{CONFIG}` is not a graph file of netspec"
-            help = ("`HubModel.of(graph, module).save_pretrained(folder)` writes one",)
-            raise SpecError([Problem("unknown-format", message, help=help).at(None)])
+        help = ("`HubModel.of(graph, module).save_pretrained(folder)` writes one",)
+        if config is None:
+            raise SpecError([Problem("unknown-spec", f"there is no file `{CONFIG}`", help=help).at(None)])
+        if "netspec_graph" not in config:
+            message = f"`{CONFIG}` is no graph file: it has no `netspec_graph`"
+            raise SpecError([Problem("missing-key", message, help=help).at(None)])
         self.graph = loads(json.dumps(config), name=CONFIG)
         self.network = self.graph.build() if network is None else network
 

@@ -83,7 +83,7 @@ def _units_at(graph: Graph, selector: str, units: dict[str, str]) -> list[str]:
         bare = next((node.kind for path, node in graph.walk() if meant(path)), None)
         help = nearest(selector, set(units)) or suggest(selector, set(units.values()), "the block")
         if bare is not None:
-            help = (f"`{bare}` has none, or is called from elsewhere: leave it out",)
+            help = (f"`{bare}` is none here: leave it out",)
         raise Problem("unmatched-parallel", f"no module with parameters is called `{selector}`", help=help)
     return found
 

@@ -18,7 +18,7 @@ import netspec
 from netspec import Graph, SpecError
 from netspec.backends import onnx_file
 from netspec.backends.export import OF_GRAPH, OF_MODULE, export
-from netspec.importing.onnx_graph import from_onnx
+from netspec.importing.onnx.file import from_onnx
 from tests.commands import Run
 
 FORMATS = [*OF_MODULE, *OF_GRAPH]

@@ -15,9 +15,9 @@ import netspec
 from netspec import Body, Graph, Node, SpecError, Value
 from netspec.catalog import shipped_specs
 from netspec.graph import Output
-from netspec.importing.blocks import BlockFinder
 from netspec.importing.equality import equal
-from netspec.importing.fold import fold
+from netspec.importing.fold.blocks import BlockFinder
+from netspec.importing.fold.fold import fold
 from netspec.layout import tidy
 from netspec.parts import DOCUMENT_KEYS
 from netspec.source import read_text

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 import netspec
 from netspec import Graph, SpecError
-from netspec.importing.capture import capture
+from netspec.importing.capture.capture import capture
 from netspec.importing.equality import equal
 from tests.commands import Run
 

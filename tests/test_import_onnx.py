@@ -20,9 +20,9 @@ from torch import nn
 import netspec
 from netspec import Graph, SpecError
 from netspec.importing.equality import equal
-from netspec.importing.fold import fold
-from netspec.importing.onnx_check import check_onnx
-from netspec.importing.onnx_graph import from_onnx
+from netspec.importing.fold.fold import fold
+from netspec.importing.onnx.check import check_onnx
+from netspec.importing.onnx.file import from_onnx
 from tests.commands import Run
 
 RANDOM = np.random.default_rng(0)

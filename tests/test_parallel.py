@@ -328,6 +328,8 @@ def test_a_stage_takes_its_part_of_a_checkpoint() -> None:
 def test_there_is_no_stage_beyond_the_last() -> None:
     with pytest.raises(netspec.SpecError, match="`network` has 2 stages, and none of number 2"):
         netspec.loads(HEAD + WHOLE + LINEAR).pipeline_stage(2, device="cpu")
+    with pytest.raises(netspec.SpecError, match="`network` has one stage, and none of number 1"):
+        netspec.loads(HEAD + LINEAR).pipeline_stage(1, device="cpu")
 
 
 @pytest.mark.parametrize("outputs", ["{a: x1, b: x2}", "{dict: {a: x1, b: x2}}"])

@@ -42,14 +42,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _from_file(options: argparse.Namespace) -> str:
     """The spec of an ONNX file."""
-    from netspec.importing.fold import fold
-    from netspec.importing.onnx_graph import from_onnx
+    from netspec.importing.fold.fold import fold
+    from netspec.importing.onnx.file import from_onnx
 
     progress(f"importing {options.source} ...")
     graph, weights = from_onnx(options.source)
     text = fold(graph)
     if not options.no_verify:
-        from netspec.importing.onnx_check import check_onnx
+        from netspec.importing.onnx.check import check_onnx
 
         check_onnx(text, options.source, weights)
     return text

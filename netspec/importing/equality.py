@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from netspec.graph import Body, Graph, Node, Value
-from netspec.importing.canonical import signature
+from netspec.importing.fold.canonical import signature
 from netspec.ops.merge import Add, Concat, Mul
 from netspec.ops.reshape import Identity
 from netspec.recursion import deep_recursion

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from netspec.compiler import loads
 from netspec.diagnostics import Problem, SpecError
-from netspec.importing.capture import batch_like, capture, copied
-from netspec.importing.capture_tensors import tensors_in
-from netspec.importing.fold import fold
-from netspec.importing.recognize_calls import same_bits
+from netspec.importing.capture.calls import same_bits
+from netspec.importing.capture.capture import batch_like, capture, copied
+from netspec.importing.capture.tensors import tensors_in
+from netspec.importing.fold.fold import fold
 
 ROUNDING = 1e-5  # differences below it may come from another order of the same sums
 SAMPLES = 2  # of the batch that is compared: another number than the one captured
@@ -51,8 +51,6 @@ def check(text: str, module: nn.Module, *example_inputs: Tensor) -> None:
     notes = (f"outputs differ by up to {max(differences, default=0.0):.2g}",)
     help = ("does it draw random numbers in eval mode, depend on the size of the batch, or call code in C++?",)
     if differences and max(differences) < ROUNDING:
-        help = (
-            "that may be rounding, as tensors lie in another order in memory: `--no-verify` takes the spec as it is",
-        )
+        help = ("tensors may lie in another order in memory, which rounds differently: `--no-verify` takes the spec",)
     message = "the spec computes something else than the module"
     raise SpecError([Problem("import-differs", message, notes=notes, help=help).at(None)])

@@ -32,10 +32,9 @@ def pipeline_stage(
     stages = graph.stages()
     if not 0 <= index < len(stages):
         help = ("`parallel: {pipeline: [...]}` in its spec names the nodes at which stages begin",)
-        problem = Problem(
-            "invalid-cut", f"`{graph.name}` has {len(stages)} stages, and none of number {index}", help=help
-        )
-        raise SpecError([problem.at(None)])
+        count = f"{len(stages)} stages" if len(stages) > 1 else "one stage"
+        message = f"`{graph.name}` has {count}, and none of number {index}"
+        raise SpecError([Problem("invalid-cut", message, help=help).at(None)])
     if weights is None:
         module = materialize(graph, stages[index].build(device="meta"), device=device, seed=seed)
     else:

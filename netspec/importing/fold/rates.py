@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netspec.graph import Body
-from netspec.importing.terms import Share, Use, mapped
+from netspec.importing.fold.terms import Share, Use, mapped
 
 _LEAST_RATES = 4  # numbers that make a schedule
 _MOST_STEPS = 400

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from netspec.diagnostics import Problem, SpecError, first_line, listing
 from netspec.graph import Graph
-from netspec.importing.capture_body import to_graph
-from netspec.importing.capture_merge import merge
-from netspec.importing.capture_record import Recorder
-from netspec.importing.capture_report import Report
-from netspec.importing.capture_steps import Run
-from netspec.importing.capture_tensors import DTYPES, input_name, kind_of
-from netspec.importing.capture_tidy import tidy
+from netspec.importing.capture.body import to_graph
+from netspec.importing.capture.merge import merge
+from netspec.importing.capture.mistakes import Report
+from netspec.importing.capture.record import Recorder
+from netspec.importing.capture.steps import Run
+from netspec.importing.capture.tensors import DTYPES, input_name, kind_of
+from netspec.importing.capture.tidy import tidy
 from netspec.recursion import deep_recursion
 
 BATCH = 3  # samples of a run; no network is made for as many

@@ -12,8 +12,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from netspec.formulas import HOLE, Column, DifferentError, common_order, constant, present
-from netspec.importing.reading import is_aside
-from netspec.importing.terms import Chain, Group, Linear, Loop, Repeat, Share, Step, Use, Varying, form, parts, rebuilt
+from netspec.importing.fold.reading import is_aside
+from netspec.importing.fold.terms import (
+    Chain,
+    Group,
+    Linear,
+    Loop,
+    Repeat,
+    Share,
+    Step,
+    Use,
+    Varying,
+    form,
+    parts,
+    rebuilt,
+)
 from netspec.ops import OP_NAMES, op_class
 
 RESHAPED = "new_shape"

@@ -17,12 +17,12 @@ from netspec.diagnostics import SpecError
 from netspec.expressions import evaluate
 from netspec.formulas import HOLE
 from netspec.graph import Body, Graph, Node
-from netspec.importing.blocks import UNNAMED
-from netspec.importing.canonical import canonical
 from netspec.importing.equality import equal
-from netspec.importing.reading import bare_use, read_op
-from netspec.importing.terms import Group, Step, Use
-from netspec.importing.yaml_text import Block, spec_text
+from netspec.importing.fold.blocks import UNNAMED
+from netspec.importing.fold.canonical import canonical
+from netspec.importing.fold.reading import bare_use, read_op
+from netspec.importing.fold.terms import Group, Step, Use
+from netspec.importing.fold.yaml_text import Block, spec_text
 from netspec.ops import OP_NAMES
 from netspec.ops.base import Op
 from netspec.ops.convolution import Conv

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from netspec.diagnostics import Problem
-from netspec.importing.capture_layout import Layout
-from netspec.importing.recognize_calls import Term, module_class
+from netspec.importing.capture.calls import Term, module_class
+from netspec.importing.capture.layout import Layout
 from netspec.ops import OP_NAMES, op_class
 from netspec.ops.base import ModuleCall, Op
 

@@ -18,10 +18,13 @@ from torch.overrides import TorchFunctionMode
 
 from netspec.diagnostics import Problem
 from netspec.graph import Value
-from netspec.importing.capture_layout import Layout
-from netspec.importing.capture_report import Finding, Report, code_line
-from netspec.importing.capture_steps import Run, Scope, Step
-from netspec.importing.capture_tensors import (
+from netspec.importing.capture.calls import Call, Term, Unknown, computed, functional, same_bits
+from netspec.importing.capture.functions import FUNCTIONS
+from netspec.importing.capture.layout import Layout
+from netspec.importing.capture.mistakes import Finding, Report, code_line
+from netspec.importing.capture.modules import Leaf, recognize
+from netspec.importing.capture.steps import Run, Scope, Step
+from netspec.importing.capture.tensors import (
     DTYPES,
     arguments_of,
     constant,
@@ -30,9 +33,6 @@ from netspec.importing.capture_tensors import (
     relative_positions,
     tensors_in,
 )
-from netspec.importing.recognize_calls import Call, Term, Unknown, computed, functional, same_bits
-from netspec.importing.recognize_functions import FUNCTIONS
-from netspec.importing.recognize_modules import Leaf, recognize
 from netspec.names import NAME
 from netspec.ops.base import Op
 from netspec.ops.state import Parameter

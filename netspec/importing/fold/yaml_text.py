@@ -10,7 +10,7 @@ from math import exp, log
 from typing import Any
 
 from netspec.expressions import show
-from netspec.importing.terms import Chain, Group, Loop, Step, Text, Use
+from netspec.importing.fold.terms import Chain, Group, Loop, Step, Text, Use
 from netspec.layout import WIDTH, write
 from netspec.parts import DOCUMENT_KEYS
 from netspec.shapes import TensorType

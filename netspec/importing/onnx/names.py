@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from netspec.diagnostics import Problem
-from netspec.importing.onnx_tree import Called, Path, Step
+from netspec.importing.onnx.tree import Called, Path, Step
 from netspec.names import MAX_NAME, check_node_name
 
 STATES = ("weight", "bias", "running_mean", "running_var")

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from netspec.formulas import HOLE, DifferentError, constant, present
-from netspec.importing.laying import Slot, lay
-from netspec.importing.terms import Linear, Repeat, Share, Text, Varying, everything, mapped
+from netspec.importing.fold.laying import Slot, lay
+from netspec.importing.fold.terms import Linear, Repeat, Share, Text, Varying, everything, mapped
 
 _LEAST_TURNS = 4  # copies that show that something is so for every second one
 LEAST_LINE = 3  # copies that show that a number grows by equal steps

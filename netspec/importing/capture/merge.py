@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from netspec.diagnostics import Problem
 from netspec.graph import Value
-from netspec.importing.capture_report import Report
-from netspec.importing.capture_steps import Run, Scope, Step
+from netspec.importing.capture.mistakes import Report
+from netspec.importing.capture.steps import Run, Scope, Step
 
 
 def merge(run: Run, training: Run, report: Report) -> Run:

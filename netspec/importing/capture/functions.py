@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from netspec.diagnostics import Problem
-from netspec.importing.capture_layout import Layout
-from netspec.importing.recognize_calls import Call, Term, computed
-from netspec.importing.recognize_modules import compact
+from netspec.importing.capture.calls import Call, Term, computed
+from netspec.importing.capture.layout import Layout
+from netspec.importing.capture.modules import compact
 from netspec.ops import op_class
 from netspec.ops.base import Op
 from netspec.ops.reshape import Permute, Transpose

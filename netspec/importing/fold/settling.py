@@ -13,12 +13,12 @@ from typing import Any
 
 from netspec.expressions import show
 from netspec.formulas import HOLE, Column, present
-from netspec.importing.library_blocks import library_default
-from netspec.importing.loops import LoopFinder
-from netspec.importing.parameters import Definition
-from netspec.importing.reading import is_aside
-from netspec.importing.terms import ByRow, Group, Linear, Share, Text, Use, Varying, Word, everything, mapped
-from netspec.importing.yaml_text import Block, Parameter
+from netspec.importing.fold.library_blocks import library_default
+from netspec.importing.fold.loops import LoopFinder
+from netspec.importing.fold.parameters import Definition
+from netspec.importing.fold.reading import is_aside
+from netspec.importing.fold.terms import ByRow, Group, Linear, Share, Text, Use, Varying, Word, everything, mapped
+from netspec.importing.fold.yaml_text import Block, Parameter
 
 _NETWORK = ""  # the name of the network among its blocks
 _USUAL = (0, 1, 3)  # whole numbers that may be a default

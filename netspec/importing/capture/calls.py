@@ -12,13 +12,13 @@ from torch.nn import functional as F  # noqa: N812  the name that the code of op
 
 from netspec.diagnostics import Problem
 from netspec.graph import Value
-from netspec.importing.capture_layout import Layout
+from netspec.importing.capture.layout import Layout
 from netspec.ops import op_class
 from netspec.ops.base import Call as OpCall
 from netspec.ops.base import ModuleCall, StateCall
 
 if TYPE_CHECKING:
-    from netspec.importing.capture_record import Recorder
+    from netspec.importing.capture.record import Recorder
 
 
 class Unknown(Exception):

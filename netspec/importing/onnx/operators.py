@@ -17,7 +17,7 @@ from netspec.shapes import TensorType
 if TYPE_CHECKING:
     import numpy as np
 
-    from netspec.importing.onnx_graph import Program
+    from netspec.importing.onnx.file import Program
 
 Translator = Callable[["Call"], None]
 TRANSLATORS: dict[str, Translator] = {}

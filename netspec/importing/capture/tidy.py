@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from netspec.importing.capture_steps import Run, Scope, Step
+from netspec.importing.capture.steps import Run, Scope, Step
 from netspec.ops.normalization import LayerNorm
 from netspec.ops.reshape import Permute, Transpose
 

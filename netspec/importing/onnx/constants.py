@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from netspec.importing.onnx_ops import Call
+    from netspec.importing.onnx.operators import Call
 
 Array = np.ndarray[Any, Any]
 MOST = 4096  # elements of what is computed here, weights aside
@@ -19,7 +19,7 @@ MOST = 4096  # elements of what is computed here, weights aside
 
 def fold(call: Call) -> Array | None:
     """What a node gives, where that is known; `None` where it is not. Raises `Problem` for inputs that do not fit."""
-    from netspec.importing.onnx_ops import cannot
+    from netspec.importing.onnx.operators import cannot
 
     if call.operator == "Shape":
         computed = call.inputs[0] in call.program.types

@@ -23,8 +23,8 @@ from netspec.formulas import (
     number_formula,
     present,
 )
-from netspec.importing.laying import RESHAPED, Slot, kind_of_node, lay
-from netspec.importing.terms import Group, Step, Text, Use, everything, mapped, parts
+from netspec.importing.fold.laying import RESHAPED, Slot, kind_of_node, lay
+from netspec.importing.fold.terms import Group, Step, Text, Use, everything, mapped, parts
 from netspec.names import NAME
 from netspec.ops import OP_NAMES, op_class
 from netspec.shapes import TensorType

@@ -12,8 +12,8 @@ from typing import Literal
 
 from netspec.diagnostics import Problem, SourceFile
 from netspec.graph import Body, Graph, Node, Output, Value
-from netspec.importing.capture_report import Report
-from netspec.importing.capture_steps import Run, Scope, Step
+from netspec.importing.capture.mistakes import Report
+from netspec.importing.capture.steps import Run, Scope, Step
 from netspec.names import check_name, check_node_name
 from netspec.recursion import deep_recursion
 from netspec.verify import verify

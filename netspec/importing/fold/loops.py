@@ -13,9 +13,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from netspec.formulas import HOLE, DifferentError, constant, present
-from netspec.importing.laying import Slot, lay
-from netspec.importing.repeats import LEAST_LINE, steady, template
-from netspec.importing.terms import (
+from netspec.importing.fold.laying import Slot, lay
+from netspec.importing.fold.repeats import LEAST_LINE, steady, template
+from netspec.importing.fold.terms import (
     ByRow,
     Chain,
     Group,

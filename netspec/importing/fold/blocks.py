@@ -12,11 +12,11 @@ from typing import Any
 
 from netspec.formulas import DifferentError
 from netspec.graph import Body, node_state
-from netspec.importing.parameters import Definition, Explainer, Types
-from netspec.importing.rates import Rates, find_rates
-from netspec.importing.reading import is_straight, read_body
-from netspec.importing.repeats import as_repeat
-from netspec.importing.terms import Repeat, Use, form, parts
+from netspec.importing.fold.parameters import Definition, Explainer, Types
+from netspec.importing.fold.rates import Rates, find_rates
+from netspec.importing.fold.reading import is_straight, read_body
+from netspec.importing.fold.repeats import as_repeat
+from netspec.importing.fold.terms import Repeat, Use, form, parts
 from netspec.names import NAME
 from netspec.ops import OP_NAMES
 from netspec.spec import NODE_WORDS

@@ -13,12 +13,12 @@ from netspec.compiler import loads
 from netspec.diagnostics import Problem, SpecError
 from netspec.formulas import DifferentError
 from netspec.graph import Graph
-from netspec.importing.blocks import BlockFinder
 from netspec.importing.equality import equal
-from netspec.importing.library_blocks import library_use
-from netspec.importing.reading import input_names
-from netspec.importing.settling import settle
-from netspec.importing.yaml_text import spec_text
+from netspec.importing.fold.blocks import BlockFinder
+from netspec.importing.fold.library_blocks import library_use
+from netspec.importing.fold.reading import input_names
+from netspec.importing.fold.settling import settle
+from netspec.importing.fold.yaml_text import spec_text
 from netspec.recursion import deep_recursion
 
 

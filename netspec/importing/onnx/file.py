@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from netspec.diagnostics import Diagnostic, Problem, SourceFile, SpecError, first_line
 from netspec.files import extra
 from netspec.graph import Graph
-from netspec.importing.onnx_names import assign_paths
-from netspec.importing.onnx_ops import TRANSLATORS, WRITTEN_OUT, Call, cannot
-from netspec.importing.onnx_read import read_array, read_input, read_model
-from netspec.importing.onnx_tree import Called, Step, Tree, free
+from netspec.importing.onnx.names import assign_paths
+from netspec.importing.onnx.operators import TRANSLATORS, WRITTEN_OUT, Call, cannot
+from netspec.importing.onnx.read import read_array, read_input, read_model
+from netspec.importing.onnx.tree import Called, Step, Tree, free
 from netspec.instances import op_instance
 from netspec.limits import limits
 from netspec.names import check_name
@@ -246,7 +246,7 @@ class Program:
     # Nodes -----------------------------------------------------------------------------------------------------------
 
     def _translate(self, node: Any) -> None:
-        from netspec.importing.onnx_constants import fold  # which imports numpy
+        from netspec.importing.onnx.constants import fold  # which imports numpy
 
         inputs = tuple(map(self.resolve, node.input))
         outputs = tuple(node.output)
@@ -277,7 +277,7 @@ class Program:
         """Raise `Problem` where nothing can be made of an operator, or a node is not as ONNX describes its operator."""
         from onnx import checker
 
-        from netspec.importing.onnx_constants import FOLDED
+        from netspec.importing.onnx.constants import FOLDED
 
         if not all(isinstance(name, str) for name in (node.name, node.op_type, *node.input, *node.output)):
             raise cannot("its names are no text")

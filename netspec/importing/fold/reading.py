@@ -12,8 +12,8 @@ from typing import Any
 
 from netspec.arguments import op_signature
 from netspec.graph import Body, Node, Value
-from netspec.importing.canonical import canonical
-from netspec.importing.terms import Chain, Group, Step, Use
+from netspec.importing.fold.canonical import canonical
+from netspec.importing.fold.terms import Chain, Group, Step, Use
 from netspec.names import NAME
 from netspec.ops import op_class
 from netspec.ops.base import Op

@@ -1,0 +1,1 @@
+"""A module in, its graph out. `capture.capture` is the entry."""
