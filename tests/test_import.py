@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from hypothesis import given
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,6 +23,8 @@ from netspec import Graph, SpecError
 from netspec.importing.capture.capture import capture
 from netspec.importing.equality import equal
 from tests.commands import Run
+from tests.effort import examples
+from tests.test_random_networks import specs
 
 PICTURE = torch.zeros(1, 3, 8, 8)
 
@@ -91,6 +94,15 @@ def test_a_model_of_torchvision_is_the_spec_that_ships(name: str) -> None:
 def test_a_model_of_timm_is_imported(name: str) -> None:
     options: dict[str, Any] = {"img_size": 64} if name.startswith("vit") else {}
     assert imported(timm.create_model(name, **options), torch.zeros(1, 3, 64, 64)).parameters > 1_000_000
+
+
+@examples(10)
+@given(specs())
+def test_a_random_network_comes_back_as_the_same_graph(text: str) -> None:
+    graph = netspec.loads(text)
+    (type,) = graph.inputs.values()
+    again = netspec.from_module(graph.build(seed=0), torch.zeros(1, *type.shape))
+    assert equal(graph, netspec.loads(again)) is None
 
 
 def test_a_residual_network_is_as_short_as_one_written_by_hand() -> None:
