@@ -133,9 +133,10 @@ def find(reference: str) -> tuple[Path, str]:
     if path.is_dir():
         help = ("`netspec check` takes folders that have specs in them",)
         raise Problem("unknown-spec", f"`{reference}` is a folder, not a spec", help=help)
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+    if path.suffix in (".yaml", ".yml", ".json") or len(path.parts) > 1:
         folder = path.parent
-        near = suggest(path.name, (p.name for p in folder.glob("*.y*ml"))) if folder.is_dir() else ()
+        pattern = "*.json" if path.suffix == ".json" else "*.y*ml"
+        near = suggest(path.name, (p.name for p in folder.glob(pattern))) if folder.is_dir() else ()
         if not near and path.stem in shipped:
             near = (f"`{path.stem}` without folder and suffix names the spec that ships",)
         raise Problem("unknown-spec", f"there is no file `{reference}`", help=near)

@@ -166,6 +166,15 @@ def test_build_writes_it_without_pytorch(tmp_path: Path) -> None:
     assert_equal(netspec.load(tmp_path / "a.json"), netspec.load("lenet5"))
 
 
+def test_one_that_is_not_there_is_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.json").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError) as error:
+        netspec.load("modle.json")
+    message = "error[unknown-spec]: there is no file `modle.json`\n  = help: did you mean `model.json`?"
+    assert str(error.value).strip() == message
+
+
 def test_commands_take_it_in_place_of_a_spec(run: Run) -> None:
     status, out, _ = run("build", "good.yaml", "--freeze", "0", "-o", "good.json")
     assert (status, out.split()[:2]) == (0, ["saved", "good.json,"])
