@@ -11,11 +11,11 @@ from netspec.limits import Limits
 from netspec.shapes import TensorType
 
 if TYPE_CHECKING:
-    from netspec.backends.optimize.optimize import optimize
-    from netspec.hub import HubModel
-    from netspec.importing.importer import from_module
-    from netspec.importing.onnx.file import from_onnx
-    from netspec.models import create_model
+    from netspec.backends.optimize.optimize import optimize as optimize
+    from netspec.hub import HubModel as HubModel
+    from netspec.importing.importer import from_module as from_module
+    from netspec.importing.onnx.file import from_onnx as from_onnx
+    from netspec.models import create_model as create_model
 
 __version__ = "0.1.0"
 
@@ -23,18 +23,13 @@ __all__ = [
     "Body",
     "Diagnostic",
     "Graph",
-    "HubModel",
     "Limits",
     "Node",
     "SpecError",
     "TensorType",
     "Value",
-    "create_model",
-    "from_module",
-    "from_onnx",
     "load",
     "loads",
-    "optimize",
 ]
 
 _WHEN_ASKED_FOR = {
@@ -44,7 +39,7 @@ _WHEN_ASKED_FOR = {
     "from_onnx": "netspec.importing.onnx.file",
     "optimize": "netspec.backends.optimize.optimize",
 }
-"""What needs more than a spec does, such as torch, and the module that has it."""
+"""What needs more than a spec does, such as torch, and the module that has it. `import *` leaves it out."""
 
 
 def __getattr__(name: str) -> Any:

@@ -270,6 +270,12 @@ def test_the_module_stays_as_it_was() -> None:
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in module.modules())
 
 
+def test_of_a_compiled_module_the_one_inside_is_imported() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
+    compiled: Any = torch.compile(module)
+    assert netspec.from_module(compiled, PICTURE) == netspec.from_module(module, PICTURE)
+
+
 def test_many_layers_are_many_nodes() -> None:
     layers: list[nn.Module] = []
     for width in range(150):
@@ -399,6 +405,19 @@ def test_a_forward_that_fails_is_told_apart() -> None:
     assert "at: conv" in message
 
 
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        ("resnet18", {}, "`from_module` takes a module, got a str"),
+        (nn.ReLU, {}, "`from_module` takes a module, got the class `ReLU`"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()), {"max_depth": -1}, "`max_depth` is an integer of at least 0"),
+    ],
+)
+def test_a_wrong_argument_is_told(given: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        netspec.from_module(given, PICTURE, **options)
+
+
 def test_an_example_needs_a_batch_axis() -> None:
     (message,) = refused(Function(lambda x: x))
     assert "running it on an example input" in message
@@ -433,6 +452,7 @@ def test_the_command_prints_a_spec_or_writes_it_whole(run: Run, tmp_path: Path) 
         (["tests.test_import:Nothing", "--allow-code"], "cannot be made"),
         (["builtins:dict", "--allow-code"], "makes no `nn.Module`, but a dict"),
         (["tests.test_import:Shared", "--allow-code"], "error[missing-example]: the shape of the input is not known"),
+        (["torchvision:resnet18", "-o", "net.json"], "unknown format `.json`"),
         (["torchvision:resnet18", "--input", "[3, x]"], "is not a list of positive integers"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from netspec.commands.common import depth, plain_data, progress
 from netspec.diagnostics import Problem, SpecError
 
+FORMATS = (".yaml", ".yml")
+
 
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -27,8 +29,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from netspec.files import whole
+    from netspec.files import unknown_format, whole
 
+    if options.output is not None and not options.output.endswith(FORMATS):
+        raise unknown_format(options.output, list(FORMATS))
     text = _from_file(options) if options.source.endswith(".onnx") else _from_module(options)
     progress("")
     if options.output is None:

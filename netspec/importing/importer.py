@@ -27,15 +27,29 @@ def from_module(
 
     `module` is run on random batches like `example_inputs`, which have a batch axis in front; it stays as it is. `name`
     is that of the spec, after the class by default. Modules below `max_depth` levels are written in line, under names
-    with dots, so keys stay the same.
+    with dots, so keys stay the same. Of what `torch.compile` made, the module inside is imported.
 
     With `verify` the spec is built with the weights of the module, and must give the same bits in eval mode. Raises
     `SpecError` with everything that cannot be imported.
     """
+    module = getattr(module, "_orig_mod", module)
+    if not isinstance(module, nn.Module):
+        raise _no_module(module)
+    if max_depth is not None and (not isinstance(max_depth, int) or max_depth < 0):
+        message = f"`max_depth` is an integer of at least 0, got `{max_depth}`"
+        raise SpecError([Problem("wrong-value", message).at(None)])
     text = fold(capture(module, *example_inputs, name=name, max_depth=max_depth))
     if verify:
         check(text, module, *example_inputs)
     return text
+
+
+def _no_module(given: object) -> SpecError:
+    if isinstance(given, type):
+        message, help = f"`from_module` takes a module, got the class `{given.__name__}`", f"`{given.__name__}(...)`"
+    else:
+        message, help = f"`from_module` takes a module, got a {type(given).__name__}", "`netspec import` takes names"
+    return SpecError([Problem("cannot-import", message, help=(help,)).at(None)])
 
 
 def check(text: str, module: nn.Module, *example_inputs: Tensor) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netspec.diagnostics import Problem, SpecError, first_line, suggest
@@ -40,7 +42,7 @@ def find_module(source: str, allow_code: bool = False) -> Found:
         help = (f"`netspec import {source} --allow-code` runs it, with all rights that you have",)
         problem = Problem("code-not-allowed", f"`{source}` is code, which is run to import it", help=help)
         raise SpecError([problem.at(None)])
-    return Found(_made(package, name), name.rpartition(".")[2], None)
+    return Found(_made(source, lambda: _called(package, name)), name.rpartition(".")[2], None)
 
 
 def _torchvision(name: str) -> Found:
@@ -51,7 +53,9 @@ def _torchvision(name: str) -> Found:
     sizes = [getattr(weights.transforms(), "crop_size", None) for weights in models.get_model_weights(name)]
     known = [size[0] for size in sizes if size]
     shape = (3, min(known), min(known)) if known else USUAL_INPUT
-    return Found(models.get_model(name, weights=None), name, shape)
+    takes = signature(models.get_model_builder(name)).parameters
+    without = {argument: None for argument in ("weights", "weights_backbone") if argument in takes}
+    return Found(_made(f"torchvision:{name}", lambda: models.get_model(name, **without)), name, shape)
 
 
 def _timm(name: str) -> Found:
@@ -59,26 +63,34 @@ def _timm(name: str) -> Found:
     if not timm.is_model(name):
         help = suggest(name, timm.list_models())
         raise SpecError([Problem("unknown-model", f"timm has no model `{name}`", help=help).at(None)])
-    module = timm.create_model(name, pretrained=False)
+    module: Any = _made(f"timm:{name}", lambda: timm.create_model(name, pretrained=False))
     return Found(module, name, tuple(module.pretrained_cfg["input_size"]))
 
 
-def _made(package: str, name: str) -> nn.Module:
-    """What a callable makes, which a user has allowed to run."""
+def _called(package: str, name: str) -> Any:
+    """What a callable makes, which a user has allowed to run; an `nn.Module` is that itself."""
     from torch import nn
 
     sys.path.insert(0, "")  # the folder at hand, as for `python -m`
     try:
         made: Any = import_module(package)
-        for part in name.split("."):
-            made = getattr(made, part)
-        module = made if isinstance(made, nn.Module) else made()
-    except Exception as error:  # of whatever it runs
-        problem = Problem("unknown-model", f"`{package}:{name}` cannot be made: {first_line(error)}")
-        raise SpecError([problem.at(None)]) from error
     finally:
         sys.path.remove("")
+    for part in name.split("."):
+        made = getattr(made, part)
+    return made if isinstance(made, nn.Module) else made()
+
+
+def _made(source: str, make: Callable[[], Any]) -> nn.Module:
+    """What a maker of modules makes. Raises `SpecError` where it fails."""
+    from torch import nn
+
+    try:
+        module = make()
+    except Exception as error:  # of whatever it runs
+        problem = Problem("unknown-model", f"`{source}` cannot be made: {first_line(error)}")
+        raise SpecError([problem.at(None)]) from error
     if not isinstance(module, nn.Module):
-        problem = Problem("unknown-model", f"`{package}:{name}` makes no `nn.Module`, but a {type(module).__name__}")
+        problem = Problem("unknown-model", f"`{source}` makes no `nn.Module`, but a {type(module).__name__}")
         raise SpecError([problem.at(None)])
     return module
