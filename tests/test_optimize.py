@@ -418,6 +418,7 @@ def wrong(*arguments: Any, **named: Any) -> netspec.Diagnostic:
 def test_a_graph_needs_weights_and_a_module_inputs() -> None:
     graph = netspec.loads("{netspec: 1, name: small, input: [3, 8, 8], graph: [{conv: [4, 3]}]}")
     assert wrong(graph)[:2] == ("missing-example", "`small` is a graph, which has no weights")
+    assert wrong("small.yaml")[:2] == ("wrong-type", "`optimize` takes a module or a graph, got a str")
     assert wrong(graph.build())[:2] == ("missing-example", "a module needs inputs to measure it with")
     module = graph.build(seed=0).eval()
     fast = netspec.optimize(graph, weights=module.state_dict())

@@ -613,6 +613,11 @@ def test_a_file_of_another_format_is_a_message(tmp_path: Path) -> None:
     assert problem(caught).code == "unknown-format"
 
 
+def test_weights_of_another_type_are_a_message() -> None:
+    with pytest.raises(SpecError, match="`weights` is a file, a name or a `state_dict`, got a int"):
+        netspec.load("lenet5").build(weights=3)  # type: ignore[arg-type]
+
+
 def test_a_file_that_is_not_there_is_a_message(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         netspec.load("resnet18").build(weights=tmp_path / "nothing.pth")

@@ -148,6 +148,9 @@ def _read(graph: Graph, weights: Weights) -> tuple[str, Mapping[str, torch.Tenso
     """What to call a checkpoint, and its tensors."""
     if isinstance(weights, Mapping):
         return "the state_dict", weights
+    if not isinstance(weights, str | Path):
+        message = f"`weights` is a file, a name or a `state_dict`, got a {type(weights).__name__}"
+        raise SpecError([Problem("wrong-type", message).at(None)])
     path = Path(weights)
     if path.suffix in WEIGHT_FILES:
         return str(path), read_file(path)

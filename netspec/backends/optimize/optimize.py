@@ -63,6 +63,9 @@ def optimize(
     if isinstance(network, Graph):
         inputs = inputs or tuple(sample(type, 1) for type in network.inputs.values())
         network = _built(network, weights)
+    if not isinstance(network, nn.Module):
+        message = f"`optimize` takes a module or a graph, got a {type(network).__name__}"
+        raise SpecError([Problem("wrong-type", message, help=("`netspec.load` makes a graph",)).at(None)])
     if not inputs:
         help = ("`netspec.optimize(module, torch.randn(1, 3, 224, 224))`",)
         raise SpecError([Problem("missing-example", "a module needs inputs to measure it with", help=help).at(None)])
