@@ -20,7 +20,8 @@ INTRODUCTION = """\
 
 What PyTorch and its surroundings can do with an ordinary module, tried with networks that netspec builds: residual,
 with auxiliary classifiers, dense, with squeeze and excitation, a transformer, and a hybrid of them. A cell that says
-no has its reason below the table.
+no has its reason below the table. Data parallelism, shards, split layers and pipelines are tried with networks of
+their own: see [several devices](parallel.md). So are the [hubs and Lightning](ecosystem.md).
 
 `python tasks.py capabilities` writes this page from how its tests ended, here with {versions}, on the CPU.
 """

@@ -353,6 +353,15 @@ def test_what_is_built_of_a_graph_file_gives_the_same(name: str, tmp_path: Path)
     assert torch.equal(evaluated(again, x), y)
 
 
+@COSTLY
+@pytest.mark.proves("netspec.from_module")
+def test_the_module_comes_back_as_a_spec_of_itself(name: str) -> None:
+    """`netspec.from_module` of the built module writes a spec that is built again; weights are loaded strictly."""
+    _, module, x, y = network(name)
+    again = netspec.loads(netspec.from_module(module, x[:1])).build(weights=module.state_dict()).eval()
+    assert torch.equal(evaluated(again, x), y)
+
+
 # Quantization --------------------------------------------------------------------------------------------------------
 
 
