@@ -73,5 +73,5 @@ def pages() -> Pages:
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore", FutureWarning)
+    warnings.simplefilter("ignore")  # of the libraries, on their own models
     raise SystemExit(main(pages, "make_import_table.py"))

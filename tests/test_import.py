@@ -227,6 +227,64 @@ def test_what_runs_in_training_alone_is_found() -> None:
     assert graph.build().train()(torch.randn(2, 3, 8, 8))._fields == ("logits", "aux")
 
 
+class Training(nn.Module):
+    """Returns `training(y, main, aux)` in training and `evaluation(y, main)` in eval mode."""
+
+    def __init__(self, training: Any, evaluation: Any) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 1)
+        self.main = nn.Conv2d(4, 2, 1)
+        self.aux = nn.Conv2d(4, 2, 1)
+        self.results = training, evaluation
+
+    def forward(self, x: Tensor) -> Any:
+        y = self.body(x)
+        training, evaluation = self.results
+        return training(y, self.main(y), self.aux) if self.training else evaluation(y, self.main(y))
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation"),
+    [
+        (lambda y, main, aux: (main, aux(y)), lambda y, main: main),
+        (lambda y, main, aux: (aux(y.relu()).mean((2, 3)), main), lambda y, main: main),
+        (lambda y, main, aux: [main, aux(y), y], lambda y, main: [main, y]),
+        (lambda y, main, aux: {"main": main, "aux": aux(y)}, lambda y, main: {"main": main}),
+    ],
+)
+def test_a_layer_that_runs_in_training_alone_is_returned_as_the_module_does(training: Any, evaluation: Any) -> None:
+    module = Training(training, evaluation)
+    ours = imported(module, PICTURE).build(weights=module.state_dict()).train()
+    picture = torch.randn(2, 3, 8, 8)
+    assert same(ours(picture), module.train()(picture))
+    assert isinstance(ours.eval()(picture), Tensor) == isinstance(module.eval()(picture), Tensor)
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation", "difference"),
+    [
+        (lambda y, main, aux: {"main": main, "aux": aux(y)}, lambda y, main: main, "another kind of result"),
+        (lambda y, main, aux: {"a": main, "b": aux(y)}, lambda y, main: {"main": main}, "other names of results"),
+        (lambda y, main, aux: aux(y), lambda y, main: main, "other values"),
+        (lambda y, main, aux: (main, y), lambda y, main: main, "other values"),
+    ],
+)
+def test_results_that_no_spec_has_in_both_modes_are_refused(training: Any, evaluation: Any, difference: str) -> None:
+    messages = refused(Training(training, evaluation), PICTURE)
+    assert any(f"the module returns {difference} in training than in eval mode" in message for message in messages)
+
+
+class Passing(nn.Module):
+    def forward(self, identity: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        return other, identity
+
+
+def test_a_network_that_does_nothing_is_one_node() -> None:
+    for module in (nn.Sequential(), nn.Sequential(nn.Identity()), nn.Identity()):
+        assert [node.kind for _, node in imported(module, PICTURE).walk()] == ["identity"]
+    assert [node.kind for _, node in imported(Passing(), PICTURE, torch.zeros(1, 4)).walk()] == ["identity"]
+
+
 class Several(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -332,6 +390,40 @@ def test_weights_that_no_run_reaches_are_refused() -> None:
 def test_a_single_layer_has_no_name() -> None:
     (message,) = refused(nn.Conv2d(3, 4, 1), PICTURE)
     assert "help: put it into an `nn.Sequential`" in message
+    (message,) = refused(nn.LSTM(3, 4, batch_first=True), torch.zeros(1, 5, 3))
+    assert "help: import a module whose `forward` calls it and returns tensors" in message
+
+
+class LastStep(nn.Module):
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.lstm(x)[0]
+        return output
+
+
+def test_a_recurrent_layer_has_the_batch_in_front() -> None:
+    assert [node.kind for _, node in imported(LastStep(batch_first=True), torch.zeros(1, 5, 3)).walk()] == ["lstm"]
+    (message,) = refused(LastStep(), torch.zeros(1, 5, 3))
+    assert "help: such layers have an op with `batch_first=True`" in message
+
+
+def test_layers_without_weights_have_to_run_first() -> None:
+    module = nn.Sequential(nn.LazyConv2d(4, 1), nn.Flatten(), nn.LazyLinear(5))
+    (message,) = refused(module, PICTURE)
+    assert "`0` and `2` got no weights yet" in message
+    assert "help: run the module once first: `module(example)`" in message
+    module(PICTURE)
+    assert [node.kind for _, node in imported(module, PICTURE).walk()] == ["conv", "flatten", "linear"]
+
+
+@pytest.mark.parametrize("name", ["x", "class"])
+def test_a_key_that_is_no_name_is_to_be_renamed_in_the_module(name: str) -> None:
+    (message,) = refused(nn.Sequential(OrderedDict({name: nn.Conv2d(3, 4, 1)})), PICTURE)
+    assert message.startswith(f"error[invalid-name]: `{name}` cannot name a node")
+    assert "help: rename it in the module" in message
 
 
 def test_an_input_that_is_called_like_a_layer_gives_way() -> None:
@@ -422,7 +514,30 @@ def test_an_example_needs_a_batch_axis() -> None:
     (message,) = refused(Function(lambda x: x))
     assert "running it on an example input" in message
     (message,) = refused(Function(lambda x: x), torch.tensor(1.0))
-    assert "a tensor with a batch axis" in message
+    assert "a tensor with a batch axis, got one of shape ()" in message
+
+
+@pytest.mark.parametrize(
+    ("module", "example"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.zeros(3, 16, 16)),
+        (nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(64, 2)), torch.zeros(1, 4, 4)),
+        (nn.Sequential(nn.MaxPool1d(2)), torch.zeros(3, 8)),
+        (nn.Sequential(nn.BatchNorm2d(3)), torch.zeros(3, 8, 8)),
+        (nn.Sequential(nn.Linear(64, 2)), torch.zeros(64)),
+    ],
+)
+def test_an_example_that_is_one_sample_is_told(module: nn.Module, example: Tensor) -> None:
+    (message,) = refused(module, example)
+    shape = tuple(example.unsqueeze(0).shape)
+    assert f"an example has a batch axis in front: `example.unsqueeze(0)`, or `torch.zeros{shape}`" in message
+
+
+def test_a_batch_axis_is_asked_for_only_where_it_is_missing() -> None:
+    assert imported(nn.Sequential(nn.Linear(64, 2)), torch.zeros(1, 64)).inputs["x"].shape == (64,)
+    (message,) = refused(nn.Sequential(nn.Linear(64, 2)), torch.zeros(1, 65))
+    assert message.startswith("error[forward-failed]")
+    assert "batch axis" not in message
 
 
 # The command ---------------------------------------------------------------------------------------------------------

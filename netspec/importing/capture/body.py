@@ -168,7 +168,7 @@ class _Assembler:
             if not name:
                 message = f"`{frame.scope.path}` uses `{step.path}`, which belongs to another part of the network"
                 raise Problem("cannot-import", message)
-            check_node_name(name)
+            _check_key(name)
             if not names.take(name):
                 raise Problem("cannot-import", f"`{step.path}` stands in a module that is one layer or is called, too")
         except Problem as problem:
@@ -302,6 +302,15 @@ def _below(path: str, around: str) -> str:
     if not around:
         return path
     return path.removeprefix(f"{around}.") if path.startswith(f"{around}.") else ""
+
+
+def _check_key(name: str) -> None:
+    """Raise a `Problem` unless what has this name in its module can have it in a spec."""
+    try:
+        check_node_name(name)
+    except Problem as problem:
+        rename = "rename it in the module: nodes have the names of its attributes, and of the keys of its dicts"
+        raise Problem(problem.code, problem.message, help=(*problem.help, rename)) from None
 
 
 def _can_name(name: str) -> bool:

@@ -11,13 +11,14 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from netspec.diagnostics import Problem, SpecError, first_line, listing
 from netspec.graph import Graph
 from netspec.importing.capture.body import to_graph
 from netspec.importing.capture.merge import merge
 from netspec.importing.capture.mistakes import Report
-from netspec.importing.capture.record import Recorder
+from netspec.importing.capture.record import Recorder, UnbatchedError
 from netspec.importing.capture.steps import Run
 from netspec.importing.capture.tensors import DTYPES, input_name, kind_of
 from netspec.importing.capture.tidy import tidy
@@ -25,6 +26,7 @@ from netspec.recursion import deep_recursion
 
 BATCH = 3  # samples of a run; no network is made for as many
 MOST_TIES = 20  # that are reported
+MOST_LAZY = 5  # layers that are named
 
 
 @deep_recursion
@@ -34,16 +36,14 @@ def capture(module: nn.Module, *examples: Tensor, name: str | None = None, max_d
     Modules deeper than `max_depth` are written in line, under names with dots. Raises `SpecError` with everything that
     cannot be imported.
     """
-    if type(module).__module__.startswith("torch.nn.") and module._parameters:
-        help = ("put it into an `nn.Sequential`",)
-        raise SpecError([Problem("cannot-import", "a single layer has no name in the network", help=help).at(None)])
+    _check_layers(module)
     report = Report()
     inputs = _inputs(module, examples)
     own = copied(module)
     _check_ties(own)
     buffers = {key: buffer.clone() for key, buffer in own.named_buffers()}
-    run = _run(own.eval(), inputs, report)
-    training = _run(own.train(), inputs, report)
+    run = _run(own.eval(), inputs, examples, report)
+    training = _run(own.train(), inputs, examples, report)
     report.raise_if_failed()
     merge(run, training, report)
     report.raise_if_failed()
@@ -55,6 +55,23 @@ def capture(module: nn.Module, *examples: Tensor, name: str | None = None, max_d
     assert graph is not None, "a module that returns nothing was reported"
     _check_keys(own, graph)
     return graph
+
+
+def _check_layers(module: nn.Module) -> None:
+    """Raise a `SpecError` for a single layer, whose weights have no path, and for layers that have no weights yet."""
+    if type(module).__module__.startswith("torch.nn.") and module._parameters:
+        help = "put it into an `nn.Sequential`"
+        if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+            help = "import a module whose `forward` calls it and returns tensors, such as `self.layer(...)[0]`"
+        raise _refused("a single layer has no name in the network", help)
+    lazy = [path or "the module itself" for path, child in module.named_modules() if _is_lazy(child)]
+    if lazy:
+        message = f"{listing(lazy[:MOST_LAZY])} got no weights yet, as the module has never run"
+        raise _refused(message, "run the module once first: `module(example)`")
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    return any(map(is_lazy, (*module.parameters(recurse=False), *module.buffers(recurse=False))))
 
 
 def batch_like(examples: tuple[Tensor, ...], size: int, seed: int) -> list[Tensor]:
@@ -74,7 +91,8 @@ def _inputs(module: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, Tensor
     """A batch for a run, by the names that the inputs of the network get. Raises `SpecError`."""
     for example in examples:
         if not isinstance(example, Tensor) or example.dim() == 0 or not len(example):
-            raise _refused(f"an example input is a tensor with a batch axis, got {type(example).__name__}")
+            given = f"one of shape {tuple(example.shape)}" if isinstance(example, Tensor) else type(example).__name__
+            raise _refused(f"an example input is a tensor with a batch axis, got {given}")
         if not example.is_floating_point() and example.dtype not in DTYPES:
             raise _refused(f"an input of dtype {example.dtype} cannot be declared")
     if not examples:
@@ -87,9 +105,8 @@ def _inputs(module: nn.Module, examples: tuple[Tensor, ...]) -> dict[str, Tensor
     return dict(zip(names, tensors, strict=True))
 
 
-def _refused(message: str) -> SpecError:
-    help = ("netspec.from_module(module, torch.randn(1, 3, 224, 224))",)
-    return SpecError([Problem("cannot-import", message, help=help).at(None)])
+def _refused(message: str, help: str = "netspec.from_module(module, torch.randn(1, 3, 224, 224))") -> SpecError:
+    return SpecError([Problem("cannot-import", message, help=(help,)).at(None)])
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -101,8 +118,8 @@ def copied(module: nn.Module) -> nn.Module:
         raise SpecError([Problem("cannot-import", message).at(None)]) from None
 
 
-def _run(module: nn.Module, inputs: dict[str, Tensor], report: Report) -> Run:
-    """Run a module and record it. Raises `SpecError` where it fails."""
+def _run(module: nn.Module, inputs: dict[str, Tensor], examples: tuple[Tensor, ...], report: Report) -> Run:
+    """Run a module on a batch that is made of `examples`, and record it. Raises `SpecError` where it fails."""
     recorder = Recorder(module, BATCH, report)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -110,12 +127,36 @@ def _run(module: nn.Module, inputs: dict[str, Tensor], report: Report) -> Run:
             return recorder.record(inputs)
         except SpecError:
             raise
+        except UnbatchedError as error:
+            raise _refused(str(error), _batched(examples)) from None
         except Exception as error:  # of the network
             report.raise_if_failed()
             mode = "training" if module.training else "eval"
             at = recorder.scope.path
             message = f"the module fails in {mode} mode on a batch of {BATCH}: {first_line(error)}"
-            raise SpecError([Problem("forward-failed", message).at(None, at)]) from error
+            help = (_batched(examples),) if _lacks_batch_axis(module, examples) else ()
+            raise SpecError([Problem("forward-failed", message, help=help).at(None, at)]) from error
+
+
+def _batched(examples: tuple[Tensor, ...]) -> str:
+    """How to give examples the batch axis that they lack."""
+    lengths = ", ".join(map(str, (1, *examples[0].shape)))
+    return f"an example has a batch axis in front: `example.unsqueeze(0)`, or `torch.zeros({lengths})`"
+
+
+def _lacks_batch_axis(module: nn.Module, examples: tuple[Tensor, ...]) -> bool:
+    """Whether a module takes each example as one sample, and not as a batch."""
+    return not _runs(module, examples) and _runs(module, tuple(example.unsqueeze(0) for example in examples))
+
+
+def _runs(module: nn.Module, examples: tuple[Tensor, ...]) -> bool:
+    """Whether a module runs on one sample like the examples."""
+    try:
+        with torch.no_grad():
+            module(*batch_like(examples, 1, seed=0))
+    except Exception:  # of the network
+        return False
+    return True
 
 
 def _check_ties(module: nn.Module) -> None:

@@ -18,10 +18,14 @@ def merge(run: Run, training: Run, report: Report) -> Run:
     merger.values.update(zip(training.root.arguments.values(), run.root.arguments.values(), strict=True))
     merger.merge(run.root, training.root)
     found = [merger.values.get(value, value) for value in training.root.results]
-    if [value for value in found if value in run.homes] != run.root.results:
-        report.add(Problem("cannot-import", "the module returns other values in training than in eval mode"))
+    difference = _difference(run, training, found)
+    if difference:
+        help = ("what a spec returns in eval mode is what it returns in training, less what runs in training alone",)
+        message = f"the module returns {difference} in training than in eval mode"
+        report.add(Problem("cannot-import", message, help=help))
         return run
-    run.homes.update({value: home for value, home in training.homes.items() if value not in merger.values})
+    added = {value: home for value, home in training.homes.items() if value not in merger.values}
+    run.homes.update({value: merger.scopes.get(home, home) for value, home in added.items()})
     if len(found) > len(run.root.results):
         run.returns = training.returns
     run.fields = training.fields
@@ -29,16 +33,31 @@ def merge(run: Run, training: Run, report: Report) -> Run:
     return run
 
 
+def _difference(run: Run, training: Run, found: list[Value]) -> str:
+    """What training returns otherwise, where `found` are its results as values of the eval run; else nothing."""
+    kept = {name: value for name, value in zip(training.fields, found, strict=True) if value in run.homes}
+    if list(kept.values()) != run.root.results:
+        return "other values"
+    if "dict" in (run.returns, training.returns):
+        if run.returns != training.returns:
+            return "another kind of result"
+        if tuple(kept) != run.fields:
+            return "other names of results"
+    return ""
+
+
 class _Merger:
-    """Follows two runs; `values` are those of the eval run by those of the training run."""
+    """Follows two runs; `values` and `scopes` are those of the eval run by those of the training run."""
 
     def __init__(self, run: Run, report: Report) -> None:
         self.run = run
         self.report = report
         self.values: dict[Value, Value] = {}
+        self.scopes: dict[Scope, Scope] = {}
 
     def merge(self, kept: Scope, training: Scope) -> None:
         """Bring the steps of two runs of one scope together, in the former."""
+        self.scopes[training] = kept
         steps: list[Step | Scope] = []
         position = 0
         for step in training.steps:

@@ -7,6 +7,7 @@ the line of the code that did it, and the run goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from keyword import iskeyword
@@ -52,6 +53,16 @@ BLANK = frozenset(_BLANK.split())
 _UNCHANGED = "contiguous clone to float type type_as cpu alias requires_grad_"
 UNCHANGED = frozenset(_UNCHANGED.split())
 """Functions that give the tensor itself, or a copy of it, as long as shape and dtype stay."""
+
+_WINDOWED = re.compile(r"(?:conv|conv_transpose|(?:adaptive_)?(?:max|avg)_pool|lp_pool)([123])d\Z")
+"""Functions that take a batch and channels before their spatial axes, but one sample of them, too."""
+
+_BATCH_FIRST = frozenset(("lstm", "gru", "rnn_tanh", "rnn_relu", "multi_head_attention_forward"))
+"""What layers call that have an op only in the common case."""
+
+
+class UnbatchedError(Exception):
+    """The network takes the batch axis of its input for the channels of a single sample."""
 
 
 class Traced(NamedTuple):
@@ -143,7 +154,9 @@ class Recorder(TorchFunctionMode):
             names = tuple(f"output{number}" for number in range(len(results)))
         for name in names:
             if not NAME.match(name) or iskeyword(name):
-                self.report.add(Problem("cannot-import", f"`{name}` cannot name an output of a network"))
+                help = ("rename it in what the module returns: use letters, digits and underscores",)
+                message = f"`{name}` cannot name an output of a network"
+                self.report.add(Problem("cannot-import", message, help=help))
         kept = [(name, item) for name, item in zip(names, results, strict=True) if item is not None]
         for _, tensor in kept:
             traced = self.traced(tensor)
@@ -256,6 +269,7 @@ class Recorder(TorchFunctionMode):
         """The terms that a function gives, whose steps are recorded. Raises `Problem` where it has no op."""
         if name in UNCHANGED:
             return self.term(args[0])
+        self.check_batched(name, args)
         handler = FUNCTIONS.get(name.strip("_"))
         if handler is None:
             raise unknown(func)
@@ -266,6 +280,18 @@ class Recorder(TorchFunctionMode):
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             message = f"`{name.strip('_')}` is called in a way that has no op"
             raise Problem("cannot-import", message) from None
+
+    def check_batched(self, name: str, args: tuple[Any, ...]) -> None:
+        """Raise an `UnbatchedError` where a function takes the samples of an input for channels."""
+        spatial = _WINDOWED.match(name)
+        traced = self.traced(args[0]) if spatial and args and isinstance(args[0], Tensor) else None
+        if spatial is None or traced is None or traced.value is None or not traced.layout.plain:
+            return
+        axes = int(spatial[1]) + 2
+        ranks = {value.type.rank for value in self.root.arguments.values()}
+        if args[0].dim() == axes - 1 and traced.value.type.rank in ranks:
+            message = f"`{name}` takes {axes} axes, the batch in front, and gets the {axes - 1} of the example input"
+            raise UnbatchedError(message)
 
     def finish(self, found: Term | list[Term] | Problem | None, result: Any, given: list[Tensor]) -> None:
         """Mark what a function of `given` tensors returned as what it was found to be."""
@@ -468,7 +494,9 @@ def naming(kind: str) -> Iterator[None]:
 def unknown(func: Any) -> Problem:
     """The problem of a function that has no op."""
     name = function_name(func).strip("_")
-    return Problem("cannot-import", f"the function `{name}` has no op in the language")
+    layers = "such layers have an op with `batch_first=True`, for a batch of 3 axes, without masks and first states"
+    help = (layers,) if name in _BATCH_FIRST else ()
+    return Problem("cannot-import", f"the function `{name}` has no op in the language", help=help)
 
 
 def reading(func: Any) -> Problem:

@@ -38,7 +38,7 @@ def bare_use(op: str) -> Use:
 def read_body(body: Body, written: Written, *, own_names: bool = False) -> Chain | Group | Use:
     """What a body is made of; one without nodes passes its input on. A network keeps the names of its inputs."""
     if not body.nodes:
-        return Use("identity")
+        return _passing(body) if own_names else Use("identity")
     normalized = _normalized(body)
     if _is_chain(body) and all(node.name == str(place) for place, node in enumerate(body.nodes)):
         return Chain(tuple(Step(_read_node(node, normalized, written)) for node in body.nodes))
@@ -58,6 +58,17 @@ def read_body(body: Body, written: Written, *, own_names: bool = False) -> Chain
     if body.returns == "bare" and outputs[0][1] == _last(steps):
         outputs = ()
     return Group(inputs, steps, body.returns, outputs)
+
+
+def _passing(body: Body) -> Group:
+    """A network that returns its inputs as they are, through a node, as a graph has at least one."""
+    names = _value_names(body, own=True)
+    passed = body.outputs[0].value
+    free = ("identity", *(f"identity{number}" for number in range(2, len(names) + 3)))
+    name = next(name for name in free if name not in names.values())
+    step = Step(Use("identity"), name, (names[passed],))
+    outputs = tuple((output.name, name if output.value is passed else names[output.value]) for output in body.outputs)
+    return Group(tuple(names.values()), (step,), body.returns, () if body.returns == "bare" else outputs)
 
 
 def input_names(body: Body) -> tuple[str, ...]:
