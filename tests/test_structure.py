@@ -99,7 +99,7 @@ def test_only_the_backends_for_torch_import_torch() -> None:
     for_torch = "checkpoint initial module onnx_file program report weights"
     optimizing = "fold_norms fusion optimize overwrite tracing"
     parallel = "pipeline sharding tensors"
-    capturing = "calls capture functions layout mistakes modules record tensors"
+    capturing = "arithmetic axes calls capture cutting layout mistakes modules record tensors"
     expected = {"hub.py", *(f"backends/{name}.py" for name in for_torch.split())}
     expected |= {f"backends/parallel/{name}.py" for name in parallel.split()}
     expected |= {"importing/importer.py", "importing/onnx/check.py"}
