@@ -82,6 +82,11 @@ def capabilities() -> None:
     run("pytest", "-q", "-m", "proves", "--capabilities", "docs/capabilities.md", "tests/test_engines.py")
 
 
+def heavy() -> None:
+    """Run the tests that are too large for every run, one after the other: this takes hours."""
+    run("pytest", "-q", "-m", "heavy")
+
+
 def fuzz() -> None:
     """Search for specs that end in neither a graph nor diagnostics, for some minutes, with atheris if it is there."""
     os.environ["NETSPEC_FUZZ"] = "longer"
@@ -99,11 +104,12 @@ TASKS: dict[str, Callable[[], None]] = {
     "test": test,
     "equivalence": equivalence,
     "capabilities": capabilities,
+    "heavy": heavy,
     "fuzz": fuzz,
 }
 
 
-EXTRA = ("format", "equivalence", "capabilities", "fuzz")
+EXTRA = ("format", "equivalence", "capabilities", "heavy", "fuzz")
 """What is not run in CI."""
 
 
