@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Collection
 from typing import Literal
 
 from netspec.diagnostics import Problem
@@ -71,3 +72,19 @@ def _objection(name: str) -> tuple[str, ...]:
     if name in MODULE_ATTRIBUTES:
         return (f"`nn.Module` has an attribute `{name}`: choose another name, such as `{name}_`",)
     return ("`x` is the input",) if name == "x" else ()
+
+
+def underscored(name: str, taken: Collection[str]) -> str:
+    """The name, with as many underscores behind it as it takes to be none of those `taken`."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def numbered(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it where it is `taken`: `name_2`, `name_3` ..."""
+    free, number = name, 1
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    return free

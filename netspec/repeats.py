@@ -9,7 +9,7 @@ from netspec.expressions import Word, fill, loop_names, show, unknown_name
 from netspec.graph import Body, Node, Output, Value
 from netspec.instances import op_instance
 from netspec.limits import limits
-from netspec.names import check_copy_name
+from netspec.names import check_copy_name, underscored
 from netspec.scope import Context, Copy, Instance
 from netspec.shapes import TensorType
 from netspec.source import Scalar
@@ -74,8 +74,7 @@ def repeated(
             joins.append(_joined(f"concat{position + 1}", node, spec))
             current = joins[-1].outputs[0]
     for join in joins:
-        while join.name in names:
-            join.name = join.outputs[0].name = f"{join.name}_"
+        join.name = join.outputs[0].name = underscored(join.name, names)
     schedule = [step for pair in zip(nodes, joins, strict=True) for step in pair] if spec.dense else nodes
     body = Body(
         "repeat",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from netspec.diagnostics import Problem, SpecError
 from netspec.graph import Body, Graph, Node, Output, Value
+from netspec.names import underscored
 
 Choice = str | Iterable[str] | Mapping[str, str]
 
@@ -118,7 +119,7 @@ def _expose(body: Body, kept: set[int], wanted: list[_Wanted]) -> tuple[Body, li
     taken = {output.name for output in outputs}
     for path, value in values.items():
         if value not in {output.value for output in outputs}:
-            outputs.append(Output(_free(path, taken), value))
+            outputs.append(Output(underscored(path, taken), value))
             taken.add(outputs[-1].name)
     still_chain = body.form == "chain" and len(outputs) == 1 and schedule[-1].outputs == (outputs[0].value,)
     exposing = replace(
@@ -144,9 +145,3 @@ def _exposing(node: Node, live: set[int], wanted: list[_Wanted]) -> tuple[Node, 
     found = {output.value: value for output, value in zip(body.outputs, gives, strict=True)}
     made = replace(node, target=body, inputs=tuple(node.inputs[position] for position in read), outputs=tuple(gives))
     return made, {path: found[value] for path, value in inside.items()}
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

@@ -14,6 +14,7 @@ from typing import Literal
 
 from netspec.cuts import Line, Wire, in_order
 from netspec.graph import Body, Graph, Node, Output, Value
+from netspec.names import underscored
 from netspec.paths import PathPattern
 from netspec.recursion import deep_recursion
 
@@ -134,7 +135,4 @@ class _Part:
 def _free(name: str, taken: Collection[str]) -> str:
     """A name of a variable, made of a path, that is not `taken`."""
     name = re.sub(r"\W", "_", name)
-    name = name if name[0].isalpha() else f"x{name}"
-    while name in taken:
-        name += "_"
-    return name
+    return underscored(name if name[0].isalpha() else f"x{name}", taken)

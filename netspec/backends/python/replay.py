@@ -200,9 +200,6 @@ class _Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
     def add_module(self, name: str, module: Any) -> None:
         self._parts[name] = module
 

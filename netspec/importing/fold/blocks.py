@@ -17,7 +17,7 @@ from netspec.importing.fold.rates import Rates, find_rates
 from netspec.importing.fold.reading import is_straight, read_body
 from netspec.importing.fold.repeats import as_repeat
 from netspec.importing.fold.terms import Repeat, Use, form, parts
-from netspec.names import NAME
+from netspec.names import NAME, numbered
 from netspec.ops import OP_NAMES
 from netspec.spec import NODE_WORDS
 
@@ -142,11 +142,7 @@ class BlockFinder:
 
     def free_name(self, kind: str) -> str:
         usable = NAME.match(kind) and kind not in OP_NAMES and kind not in NODE_WORDS
-        name = free = kind if usable else f"{kind}_block"
-        number = 1
-        while free in self.taken or free in self.from_library:
-            number += 1
-            free = f"{name}_{number}"
+        free = numbered(kind if usable else f"{kind}_block", {*self.taken, *self.from_library})
         self.taken.add(free)
         return free
 

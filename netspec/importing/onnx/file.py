@@ -20,10 +20,10 @@ from netspec.graph import Graph
 from netspec.importing.onnx.names import assign_paths
 from netspec.importing.onnx.operators import TRANSLATORS, WRITTEN_OUT, Call, cannot
 from netspec.importing.onnx.read import read_array, read_input, read_model
-from netspec.importing.onnx.tree import Called, Step, Tree, free
+from netspec.importing.onnx.tree import Called, Step, Tree
 from netspec.instances import op_instance
 from netspec.limits import limits
-from netspec.names import check_name
+from netspec.names import check_name, numbered
 from netspec.ops.base import Op
 from netspec.quantities import byte_size
 from netspec.recursion import deep_recursion
@@ -56,7 +56,7 @@ def from_onnx(path: str | Path) -> tuple[Graph, dict[str, Any]]:
     assign_paths(steps)
     names: list[str] = []
     for value in program.model.graph.output:
-        names.append(free(_name(value.name, "output"), names))
+        names.append(numbered(_name(value.name, "output"), names))
     tree = Tree(program.types, tuple(map(program.resolve, program.wanted)), SourceFile(str(path), "").start)
     root = tree.root("graph", steps, program.inputs, names)
     graph = verify(Graph(_name(path.stem, "name"), root))
@@ -226,7 +226,7 @@ class Program:
     def _read_inputs(self) -> None:
         given = [value for value in self.model.graph.input if value.name not in self.constants]
         for value in given:
-            name = "x" if len(given) == 1 else free(_name(value.name, "input"), self.inputs.values())
+            name = "x" if len(given) == 1 else numbered(_name(value.name, "input"), self.inputs.values())
             self.inputs[value.name] = name
             try:
                 self.types[value.name], self.batch = read_input(value)

@@ -7,13 +7,14 @@ between, dots in the names of its nodes say the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Literal, NamedTuple
 
 from netspec.diagnostics import Span
 from netspec.graph import Body, Node, Output, Value
+from netspec.names import numbered
 from netspec.ops import OP_NAMES
 from netspec.ops.base import Op
 from netspec.shapes import TensorType
@@ -146,7 +147,7 @@ class Tree:
         contents = tuple((node.name, node.kind) for node in body.nodes)
         if contents not in self.kinds:
             word = path[-1].rstrip("0123456789_-").replace("-", "_") or "block"
-            self.kinds[contents] = free(word if word not in OP_NAMES else f"{word}_block", set(self.kinds.values()))
+            self.kinds[contents] = numbered(word if word not in OP_NAMES else f"{word}_block", set(self.kinds.values()))
         return self.kinds[contents]
 
 
@@ -222,12 +223,3 @@ def _is_chain(nodes: list[Node], inputs: tuple[Value, ...], outputs: tuple[Outpu
 def _numbered(word: str, count: int) -> list[str]:
     """`x`, `x2`, `x3`."""
     return [word if number == 1 else f"{word}{number}" for number in range(1, count + 1)]
-
-
-def free(word: str, taken: Collection[str]) -> str:
-    """The word, with a number behind it where it is taken."""
-    name, number = word, 1
-    while name in taken:
-        number += 1
-        name = f"{word}_{number}"
-    return name
